@@ -1,0 +1,63 @@
+import { configureSync, getJsonLinesFormatter, getLogger, type LogLevel as LibraryLevel, type LogRecord } from "@logtape/logtape";
+
+/** A structured logger: an event name and fields, one line per state change, never a secret. */
+export interface Log {
+	debug(event: string, fields?: LogFields): void;
+	info(event: string, fields?: LogFields): void;
+	warn(event: string, fields?: LogFields): void;
+	error(event: string, fields?: LogFields): void;
+}
+
+export type LogFields = Readonly<Record<string, unknown>>;
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export type LogFormat = "text" | "json";
+
+const levels: Record<LogLevel, LibraryLevel> = { debug: "debug", info: "info", warn: "warning", error: "error" };
+const secretName = /secret|password|token|apikey|api_key|authorization|^mac$/i;
+
+/**
+ * Opens the process's log (LogTape): lines go through `write`, `json` for machines, `text` for people.
+ * A field whose name sounds like a secret is replaced before it is formatted. Opening again replaces the former settings.
+ */
+export function openLog(options: { readonly level: LogLevel; readonly format: LogFormat }, write: (line: string) => void): Log {
+	const json = getJsonLinesFormatter({ properties: "flatten", message: "rendered" });
+	const format = options.format === "json" ? (record: LogRecord) => json(record).trimEnd() : textLine;
+	configureSync({
+		reset: true,
+		sinks: { lines: (record) => write(format(record)) },
+		loggers: [
+			{ category: ["muster"], lowestLevel: levels[options.level], sinks: ["lines"] },
+			{ category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
+		],
+	});
+	const logger = getLogger(["muster"]);
+	return {
+		debug: (event, fields) => logger.debug(event, redact(fields)),
+		info: (event, fields) => logger.info(event, redact(fields)),
+		warn: (event, fields) => logger.warn(event, redact(fields)),
+		error: (event, fields) => logger.error(event, redact(fields)),
+	};
+}
+
+/** A log that says nothing, for tests and tools. */
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+function redact(fields: LogFields = {}): Record<string, unknown> {
+	return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, secretName.test(name) ? "[secret]" : plain(value)]));
+}
+
+function plain(value: unknown): unknown {
+	if (!(value instanceof Error)) return value;
+	const cause = value.cause === undefined ? {} : { cause: plain(value.cause) };
+	return { name: value.name, message: value.message, ...cause, stack: value.stack };
+}
+
+function textLine(record: LogRecord): string {
+	const fields = Object.entries(record.properties).map(([name, value]) => ` ${name}=${text(value)}`);
+	return `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${record.message.join("")}${fields.join("")}`;
+}
+
+function text(value: unknown): string {
+	const shown = typeof value === "string" ? value : (JSON.stringify(value) ?? "undefined");
+	return /[\s"=]/.test(shown) ? JSON.stringify(shown) : shown;
+}
