@@ -1,5 +1,23 @@
-import type { Secret } from "./lib/secret.ts";
+import { absent, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
+import {
+	addressField,
+	base64KeyField,
+	cidrsField,
+	type Field,
+	issuerField,
+	lockoutField,
+	oneOf,
+	postgresUrlField,
+	secondsField,
+	secretField,
+	serverAddressField,
+	switchField,
+	textField,
+	urlField,
+	wholeNumberField,
+} from "./config-fields.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
+import type { Secret } from "./lib/secret.ts";
 import type { ListenAddress } from "./runtime/port.ts";
 
 /** The server's configuration, parsed once from the environment (DESIGN.md, server variables) and frozen. */
@@ -17,6 +35,10 @@ export interface Config {
 	readonly jwtSecret: Secret | undefined;
 	readonly masterKey: Secret | undefined;
 	readonly oidc: { readonly issuer: string; readonly audience: string } | undefined;
+	/** The cluster's secret for host tokens; undefined: they answer not_configured. */
+	readonly sharedSecret: Secret | undefined;
+	/** The auto-enrollment secret of the default tenant, when it comes from the environment. */
+	readonly autoEnrollmentKey: Secret | undefined;
 	readonly externalWorkers: boolean;
 	readonly heartbeatSeconds: number;
 	readonly staleSeconds: number;
@@ -27,4 +49,97 @@ export interface Config {
 	readonly trustedProxies: readonly string[];
 	readonly introspection: boolean;
 	readonly log: { readonly level: LogLevel; readonly format: LogFormat };
+}
+
+export type ConfigResult =
+	| { readonly ok: true; readonly config: Config }
+	/** Each names the variable, its value (never a secret's) and the remedy. */
+	| { readonly ok: false; readonly problems: readonly string[] };
+
+const fields = {
+	DATABASE_URL: postgresUrlField(),
+	DATABASE_DIRECT_URL: postgresUrlField(),
+	MUSTER_DATA_DIR: textField("a directory"),
+	MUSTER_LISTEN: addressField(),
+	MUSTER_API_LISTEN: addressField(),
+	MUSTER_METRICS_LISTEN: addressField(),
+	MUSTER_PUBLIC_URL: urlField(),
+	MUSTER_SERVER_ADDR: serverAddressField(),
+	MUSTER_JWT_SECRET: secretField(32),
+	MUSTER_MASTER_KEY: base64KeyField(32),
+	MUSTER_OIDC_ISSUER: issuerField(),
+	MUSTER_OIDC_AUDIENCE: textField("the audience its tokens carry"),
+	MUSTER_SHARED_SECRET: secretField(32),
+	MUSTER_AUTO_ENROLLMENT_KEY: secretField(32),
+	MUSTER_EXTERNAL_WORKERS: switchField(),
+	MUSTER_HEARTBEAT_SECONDS: secondsField(1, 3_600),
+	MUSTER_STALE_SECONDS: secondsField(2, 86_400),
+	MUSTER_RATE_LIMIT: wholeNumberField(1, 1_000_000, "refused attempts a minute"),
+	MUSTER_LOCKOUT: lockoutField(),
+	MUSTER_TRUSTED_PROXIES: cidrsField(),
+	MUSTER_MESH: oneOf(["none"], ["headscale"]),
+	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
+	MUSTER_INTROSPECTION: switchField(),
+	MUSTER_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]),
+	MUSTER_LOG_FORMAT: oneOf(["text", "json"]),
+} satisfies Record<string, Field<unknown>>;
+
+/** Documented variables of parts that this version does not have; a value for one would be ignored, so it stops the start. */
+const later = [
+	"MUSTER_HEADSCALE_URL",
+	"MUSTER_HEADSCALE_API_KEY",
+	"MUSTER_HEADSCALE_USER",
+	"MUSTER_HEADSCALE_TAGS",
+	"MUSTER_HEADSCALE_PUBLIC_URL",
+	"MUSTER_FUSE_DEADLINE_SECONDS",
+	"MUSTER_PORTAINER_URL",
+	"MUSTER_PORTAINER_API_KEY",
+	"NATS_URL",
+] as const;
+
+/**
+ * Parses the environment. Pure but for `readFile`, which `_FILE` twins need. Every problem is reported at once;
+ * an empty value counts as unset.
+ */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>, readFile: ReadFile): ConfigResult {
+	const problems: string[] = [];
+	const values = readVariables(fields, env, readFile, problems);
+	problems.push(...notAvailable(later, env), ...unknownVariables([...Object.keys(fields), ...later], env));
+
+	const heartbeatSeconds = values.MUSTER_HEARTBEAT_SECONDS ?? 15;
+	const staleSeconds = values.MUSTER_STALE_SECONDS ?? 90;
+	if (staleSeconds <= heartbeatSeconds) {
+		problems.push(
+			`MUSTER_STALE_SECONDS is ${staleSeconds}: make it more than MUSTER_HEARTBEAT_SECONDS (${heartbeatSeconds}), best several times as much`,
+		);
+	}
+	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
+	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
+	if (problems.length > 0) return { ok: false, problems };
+
+	const databaseUrl = values.DATABASE_URL;
+	const { MUSTER_OIDC_ISSUER: issuer, MUSTER_OIDC_AUDIENCE: audience } = values;
+	const config: Config = {
+		dataDir: values.MUSTER_DATA_DIR ?? "./data",
+		database: databaseUrl === undefined ? undefined : { url: databaseUrl, directUrl: values.DATABASE_DIRECT_URL ?? databaseUrl },
+		listen: values.MUSTER_LISTEN ?? { hostname: "127.0.0.1", port: 7480 },
+		apiListen: values.MUSTER_API_LISTEN,
+		metricsListen: values.MUSTER_METRICS_LISTEN ?? { hostname: "127.0.0.1", port: 7490 },
+		publicUrl: values.MUSTER_PUBLIC_URL,
+		serverAddr: values.MUSTER_SERVER_ADDR,
+		jwtSecret: values.MUSTER_JWT_SECRET,
+		masterKey: values.MUSTER_MASTER_KEY,
+		oidc: issuer === undefined || audience === undefined ? undefined : Object.freeze({ issuer, audience }),
+		sharedSecret: values.MUSTER_SHARED_SECRET,
+		autoEnrollmentKey: values.MUSTER_AUTO_ENROLLMENT_KEY,
+		externalWorkers: values.MUSTER_EXTERNAL_WORKERS ?? true,
+		heartbeatSeconds,
+		staleSeconds,
+		rateLimitPerMinute: values.MUSTER_RATE_LIMIT ?? 10,
+		lockout: Object.freeze(values.MUSTER_LOCKOUT ?? { failures: 10, seconds: 900 }),
+		trustedProxies: Object.freeze(values.MUSTER_TRUSTED_PROXIES ?? []),
+		introspection: values.MUSTER_INTROSPECTION ?? true,
+		log: Object.freeze({ level: values.MUSTER_LOG_LEVEL ?? "info", format: values.MUSTER_LOG_FORMAT ?? "text" }),
+	};
+	return { ok: true, config: Object.freeze(config) };
 }

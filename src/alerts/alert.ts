@@ -1,0 +1,19 @@
+/** The kinds of alert this version raises. */
+export const alertKinds = ["COLLISION", "HOST_DEGRADED", "HOST_RECOVERED", "WORKER_EXISTS", "UNFAMILIAR_WORKER", "LOCKOUT"] as const;
+export type AlertKind = (typeof alertKinds)[number];
+
+export type AlertSeverity = "info" | "warning" | "critical";
+
+/** Something an operator should look at. Times are milliseconds since the epoch. */
+export interface AlertRecord {
+	readonly id: string;
+	readonly tenantId: string;
+	readonly at: number;
+	readonly kind: AlertKind;
+	readonly severity: AlertSeverity;
+	readonly message: string;
+	readonly workerId: string | null;
+	readonly hostId: string | null;
+	readonly siteId: string | null;
+	readonly acknowledgedAt: number | null;
+}

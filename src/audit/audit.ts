@@ -1,0 +1,13 @@
+/** One line of the audit log. The detail never holds a secret. */
+export interface AuditRecord {
+	readonly id: string;
+	readonly tenantId: string;
+	readonly at: number;
+	/** Who: `operator:alice`, `worker:wrk_…`, `source:192.0.2.7`, `server`. */
+	readonly actor: string;
+	/** What, as `noun.verb`: `site_key.rotated`, `enrollment.admitted`. */
+	readonly action: string;
+	/** The id of what it was done to. */
+	readonly subject: string;
+	readonly detail: Readonly<Record<string, unknown>> | null;
+}

@@ -1,0 +1,57 @@
+import * as v from "valibot";
+import type { Sql, Tx } from "../db/port.ts";
+import { count, parseFirst, parseRows, time } from "../db/rows.ts";
+import type { AuditRecord } from "./audit.ts";
+
+const row = v.object({
+	id: v.string(),
+	tenantId: v.string(),
+	at: time,
+	actor: v.string(),
+	action: v.string(),
+	subject: v.string(),
+	detail: v.nullable(v.record(v.string(), v.unknown())),
+});
+
+/** Writes audit lines in the transaction of the change (S7): no change without its line, no line without its change. */
+export async function record(tx: Tx, entries: readonly AuditRecord[]): Promise<void> {
+	if (entries.length === 0) return;
+	await tx`
+		insert into audit (id, tenant_id, at, actor, action, subject, detail)
+		select id, "tenantId", to_timestamp(at / 1000.0), actor, action, subject, detail
+		from jsonb_to_recordset(${tx.json(entries as never)}) as r (id text, "tenantId" text, at double precision, actor text, action text,
+			subject text, detail jsonb)`;
+}
+
+/** Audit lines by id, of one tenant. */
+export async function auditByIds(sql: Sql, tenantId: string, ids: readonly string[]): Promise<AuditRecord[]> {
+	return parseRows(
+		row,
+		await sql`
+		select id, tenant_id, at, actor, action, subject, detail from audit
+		where tenant_id = ${tenantId} and id = any (${[...ids]}::text[]) limit ${ids.length}`,
+	);
+}
+
+/** One page of the audit log, newest first; `backward` walks from the other end and returns oldest first. */
+export async function pageOfAudit(
+	sql: Sql,
+	tenantId: string,
+	page: { readonly after?: string; readonly before?: string; readonly limit: number; readonly backward: boolean },
+): Promise<AuditRecord[]> {
+	return parseRows(
+		row,
+		await sql`
+		select id, tenant_id, at, actor, action, subject, detail from audit
+		where tenant_id = ${tenantId}
+			${page.after === undefined ? sql`` : sql`and id < ${page.after}`}
+			${page.before === undefined ? sql`` : sql`and id > ${page.before}`}
+		order by id ${page.backward ? sql`asc` : sql`desc`} limit ${page.limit}`,
+	);
+}
+
+/** How many audit lines the tenant has. */
+export async function countAudit(sql: Sql, tenantId: string): Promise<number> {
+	const rows = await sql`select count(*) as total from audit where tenant_id = ${tenantId}`;
+	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
+}

@@ -1,0 +1,111 @@
+import { record } from "../audit/store.ts";
+import type { Deps } from "../deps.ts";
+import { append } from "../events/outbox.ts";
+import { boundedMap } from "../lib/bounded-map.ts";
+import { parseToken, sameBytes, sha256 } from "../protocol/token.ts";
+import type { AnonymousPrincipal, Principal, WorkerPrincipal } from "./principal.ts";
+import { credentialBySelector, firstUse, insertTenant, tenantBySlug } from "./store.ts";
+import type { TokenVerifier } from "./tokens.ts";
+
+/** What a client showed, from headers or from `connection_init`. */
+export interface Shown {
+	/** After `Bearer `. */
+	readonly bearer: string | undefined;
+	readonly workerId: string | undefined;
+	/** Pinned on the socket when given: must be the worker's node name (H9). */
+	readonly nodeName: string | undefined;
+	readonly sourceAddress: string;
+}
+
+/** Finds out who asks. Never throws for a wrong credential: the principal is then anonymous and says why. */
+export interface Authenticator {
+	authenticate(shown: Shown): Promise<Principal>;
+}
+
+/** One text and one cost for an unknown, wrong or revoked API key and for an id that is not its own. */
+const refusedWorker: AnonymousPrincipal = { kind: "anonymous", why: "The worker id and API key do not belong together, or were revoked" };
+
+/** Makes an authenticator. Tenants' ids are remembered; credentials are looked up each time, so that a revocation counts at once. */
+export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" | "log">, tokens: TokenVerifier): Authenticator {
+	const tenants = boundedMap<string>(10_000);
+
+	async function tenantOf(slug: string, mayMake: boolean): Promise<string | undefined> {
+		const known = tenants.get(slug);
+		if (known !== undefined) return known;
+		let id = await tenantBySlug(deps.db.sql, slug);
+		if (id === undefined && mayMake) {
+			// Whoever holds the server's own secret may make any tenant: a token for a new one brings it into being.
+			await insertTenant(deps.db.sql, deps.mintId("tenant"), slug, deps.clock.now());
+			id = await tenantBySlug(deps.db.sql, slug);
+		}
+		if (id !== undefined) tenants.set(slug, id);
+		return id;
+	}
+
+	async function operator(token: string, source: string): Promise<Principal> {
+		const claims = await tokens.verify(token);
+		if ("problem" in claims) {
+			deps.log.warn("auth.operator_refused", { source, problem: claims.problem });
+			return { kind: "anonymous", why: claims.problem };
+		}
+		const tenantId = await tenantOf(claims.tenant, claims.own);
+		if (tenantId === undefined) return { kind: "anonymous", why: `The admin token names tenant "${claims.tenant}", which does not exist` };
+		const { subject, role, expiresAt } = claims;
+		return { kind: "operator", tenantId, role, subject, actor: `operator:${subject}`, expiresAt };
+	}
+
+	async function worker(apiKey: string, shown: Shown): Promise<WorkerPrincipal | AnonymousPrincipal> {
+		const token = parseToken(apiKey);
+		if (token?.kind !== "worker") return refusedWorker;
+		const found = await credentialBySelector(deps.db.sql, token.selector);
+		const right = sameBytes(found?.hash ?? new Uint8Array(32), sha256(token.secret));
+		if (found === undefined || !right || found.revoked || found.state !== "ACTIVE" || found.workerId !== shown.workerId) {
+			return refuseWorker(shown, found?.tenantId);
+		}
+		if (shown.nodeName !== undefined && shown.nodeName !== found.name) return refuseWorker(shown, found.tenantId);
+		if (!found.used) await noteFirstUse(found);
+		return {
+			kind: "worker",
+			tenantId: found.tenantId,
+			workerId: found.workerId,
+			credentialId: found.id,
+			name: found.name,
+			hostId: found.hostId,
+			siteId: found.siteId,
+		};
+	}
+
+	async function refuseWorker(shown: Shown, tenantId: string | undefined): Promise<AnonymousPrincipal> {
+		deps.log.warn("auth.worker_refused", { source: shown.sourceAddress, workerId: shown.workerId });
+		if (tenantId !== undefined) {
+			const entry = {
+				id: deps.mintId("audit"),
+				tenantId,
+				at: deps.clock.now(),
+				actor: `source:${shown.sourceAddress}`,
+				action: "login.failed",
+				subject: shown.workerId?.slice(0, 100) ?? "unknown",
+				detail: { nodeName: shown.nodeName?.slice(0, 253) ?? null },
+			};
+			await deps.db.tx((tx) => record(tx, [entry]));
+		}
+		return refusedWorker;
+	}
+
+	async function noteFirstUse(credential: { readonly id: string; readonly tenantId: string; readonly workerId: string }): Promise<void> {
+		await deps.db.tx(async (tx) => {
+			const credentialIds = await firstUse(tx, credential, deps.clock.now());
+			if (credentialIds.length === 0) return;
+			await append(tx, [
+				{ tenantId: credential.tenantId, event: { kind: "credentials-revoked", workerId: credential.workerId, credentialIds } },
+			]);
+		});
+	}
+
+	return {
+		authenticate(shown) {
+			if (shown.bearer === undefined) return Promise.resolve({ kind: "anonymous", why: null });
+			return shown.bearer.startsWith("mst_") ? worker(shown.bearer, shown) : operator(shown.bearer, shown.sourceAddress);
+		},
+	};
+}

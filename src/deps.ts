@@ -1,0 +1,30 @@
+import type { Db } from "./db/port.ts";
+import type { Bus } from "./events/port.ts";
+import type { Hasher } from "./keys/hasher.ts";
+import type { Clock } from "./lib/clock.ts";
+import type { IdMint } from "./lib/id.ts";
+import type { Log } from "./lib/log.ts";
+import type { Random } from "./lib/random.ts";
+import type { Metrics } from "./metrics/port.ts";
+
+/** Everything the domain needs from outside; made once in main.ts, handed down, never imported. */
+export interface Deps {
+	readonly db: Db;
+	readonly bus: Bus;
+	readonly hasher: Hasher;
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly mintId: IdMint;
+	readonly log: Log;
+	readonly metrics: Metrics;
+	readonly settings: Settings;
+}
+
+/** The part of the configuration that the domain acts on. */
+export interface Settings {
+	readonly externalWorkers: boolean;
+	readonly heartbeatSeconds: number;
+	readonly staleSeconds: number;
+	/** Where workers are told to go after enrollment; null: where they enrolled. */
+	readonly serverAddress: string | null;
+}

@@ -1,0 +1,62 @@
+import type { AlertRecord } from "../alerts/alert.ts";
+import type { AuditRecord } from "../audit/audit.ts";
+import type { TenantEvent } from "../events/event.ts";
+import type { HostRecord } from "../hosts/host.ts";
+import type { WorkerRecord } from "../workers/worker.ts";
+import type { AttemptRecord } from "./attempt.ts";
+import type { PriorRecord } from "./loaded.ts";
+
+/** A credential as it is stored: the hash in hex, never the key. */
+export interface CredentialRow {
+	readonly id: string;
+	readonly tenantId: string;
+	readonly workerId: string;
+	readonly name: string;
+	readonly selector: string;
+	readonly hash: string;
+	readonly hint: string;
+	readonly createdAt: number;
+}
+
+export interface KeyUse {
+	readonly id: string;
+	readonly uses: number;
+	readonly at: number;
+	readonly workerId: string;
+	readonly consumed: boolean;
+}
+
+/** What one batch writes: one list a table, each row once in its final form. */
+export interface Changes {
+	readonly newWorkers: Map<string, WorkerRecord>;
+	readonly oldWorkers: Map<string, WorkerRecord>;
+	readonly newHosts: Map<string, HostRecord>;
+	readonly oldHosts: Map<string, HostRecord>;
+	readonly credentials: Map<string, CredentialRow>;
+	/** Credentials to be revoked: replaced before they were ever used. */
+	readonly replaced: Set<string>;
+	readonly priors: Map<string, PriorRecord>;
+	readonly uses: Map<string, KeyUse>;
+	readonly attempts: AttemptRecord[];
+	readonly audit: AuditRecord[];
+	readonly alerts: AlertRecord[];
+	readonly events: TenantEvent[];
+}
+
+/** A batch that changed nothing yet. */
+export function noChanges(): Changes {
+	return {
+		newWorkers: new Map(),
+		oldWorkers: new Map(),
+		newHosts: new Map(),
+		oldHosts: new Map(),
+		credentials: new Map(),
+		replaced: new Set(),
+		priors: new Map(),
+		uses: new Map(),
+		attempts: [],
+		audit: [],
+		alerts: [],
+		events: [],
+	};
+}

@@ -1,0 +1,102 @@
+import type { Outcome, PendingReason, Refusal } from "../protocol/codes.ts";
+import type { KeyFacts } from "../keys/key.ts";
+import type { Facts, PriorFacts, WorkerFacts } from "./facts.ts";
+import type { ProvenRequest } from "./request.ts";
+
+/** What happens with a proven claim. */
+export type Verdict =
+	| { readonly kind: "admit"; readonly outcome: Exclude<Outcome, "REPLAYED">; readonly workerId: string | undefined }
+	/** The same enrollment again: the stored reply, or (`sealed: null`) a fresh credential in place of the unused first. */
+	| { readonly kind: "replay"; readonly workerId: string; readonly sealed: string | null }
+	/** `workerId` is undefined when the held claim has no worker row yet. */
+	| { readonly kind: "hold"; readonly why: PendingReason; readonly workerId: string | undefined }
+	| { readonly kind: "refuse"; readonly why: Refusal; readonly detail: string };
+
+/**
+ * The verdict on one proven claim. Pure: the same facts, request and time give the same verdict; never admits without a live key.
+ * Order: the same enrollment again → the key's life → its scope → the requested id → what is known of the machine
+ * (DESIGN.md, Verdicts; A7, B3, S3, S4, S5, S8, G6, H3, H8).
+ */
+export function decide(facts: Facts, request: ProvenRequest, now: number): Verdict {
+	const { key, prior } = facts;
+	if (key === undefined) return refuse("invalid_token", "the key is not known");
+	if (prior !== undefined && (prior.expiresAt === null || now < prior.expiresAt)) return again(prior, request);
+	return life(key, request, now) ?? scope(facts, request) ?? identity(facts, request) ?? machine(facts, request, now);
+}
+
+/** The enrollment id was seen before: the same claimant gets the same answer and no second use is counted. */
+function again(prior: PriorFacts, request: ProvenRequest): Verdict {
+	if (prior.machineUid !== request.claim.machineUid || prior.replyKey !== request.replyKey || prior.keyId !== request.keyId) {
+		return refuse("bad_request", "the enrollment id was used with another machine, key or reply key: make a new enrollment id");
+	}
+	const { worker } = prior;
+	if (worker === undefined || worker.state === "REVOKED") return refuse("not_allowed", "the worker was revoked or deleted by an operator");
+	if (prior.state === "held") {
+		if (worker.state === "PENDING") return { kind: "hold", why: worker.pendingReason ?? "APPROVAL_REQUIRED", workerId: worker.id };
+		return { kind: "admit", outcome: prior.outcome ?? "NEW", workerId: worker.id };
+	}
+	if (prior.credential === undefined || prior.credential.revoked)
+		return refuse("replayed", "the credential of this enrollment was revoked: make a new enrollment id");
+	if (prior.sealed !== null) return { kind: "replay", workerId: worker.id, sealed: prior.sealed };
+	if (prior.credential.used) return refuse("replayed", "the credential of this enrollment is in use: make a new enrollment id");
+	return { kind: "replay", workerId: worker.id, sealed: null };
+}
+
+function life(key: KeyFacts, request: ProvenRequest, now: number): Verdict | undefined {
+	if (key.revokedAt !== null) return refuse("revoked", "the key was revoked");
+	if (key.kind === "site" && !key.active) {
+		if (key.graceEndsAt === null) return refuse("revoked", "the site key was rotated: ask for the current one");
+		if (now >= key.graceEndsAt) return refuse("expired", "the site key was rotated and its grace period is over: ask for the current one");
+	}
+	if (key.kind === "host" && key.consumedAt !== null) {
+		return key.consumedAt <= request.arrivedAt
+			? refuse("already_consumed", "the host token was used before: regenerate it")
+			: refuse("race_consumed", "the host token was used by another request while this one was under way: regenerate it");
+	}
+	if (key.expiresAt !== null && now >= key.expiresAt) return refuse("expired", "the key has expired");
+	if (key.maxUses !== null && key.uses >= key.maxUses) return refuse("exhausted", `the key has had its ${key.maxUses} use(s)`);
+	return undefined;
+}
+
+function scope(facts: Facts, request: ProvenRequest): Verdict | undefined {
+	if (!facts.sourceAllowed) return refuse("not_allowed", `the key may not be used from ${request.sourceAddress}`);
+	if (facts.host !== undefined && facts.host.name !== request.claim.name) {
+		return refuse("not_allowed", `the host token is for node name "${facts.host.name}", not "${request.claim.name}"`);
+	}
+	return undefined;
+}
+
+function identity({ requested }: Facts, { claim }: ProvenRequest): Verdict | undefined {
+	if (requested === undefined || requested.machineUid === claim.machineUid) return undefined;
+	return refuse("worker_exists", `worker id "${requested.id}" belongs to another machine: ask for another id, or none`);
+}
+
+function machine(facts: Facts, request: ProvenRequest, now: number): Verdict {
+	const { key, site, sameMachine, heldClaim } = facts;
+	if (sameMachine === undefined) {
+		if (site?.enrollmentPolicy === "REQUIRE_APPROVAL") return { kind: "hold", why: "APPROVAL_REQUIRED", workerId: undefined };
+		return { kind: "admit", outcome: "NEW", workerId: undefined };
+	}
+	if (sameMachine.state === "REVOKED")
+		return refuse("not_allowed", "this machine's worker was revoked: delete the worker to let the machine in anew");
+	if (sameMachine.state === "PENDING")
+		return { kind: "hold", why: sameMachine.pendingReason ?? "APPROVAL_REQUIRED", workerId: sameMachine.id };
+	if (heldClaim?.state === "REVOKED") return refuse("not_allowed", "an operator banned this claimant of the machine uid");
+	if (heldClaim?.state === "ACTIVE") return admitAgain(heldClaim, key);
+	if (heldClaim !== undefined || collides(facts, request, now)) return { kind: "hold", why: "COLLISION", workerId: heldClaim?.id };
+	return admitAgain(sameMachine, key);
+}
+
+function admitAgain(worker: WorkerFacts, key: KeyFacts | undefined): Verdict {
+	return { kind: "admit", outcome: worker.siteId === (key?.siteId ?? null) ? "REUSED" : "MOVED", workerId: worker.id };
+}
+
+/** S5: the machine uid's worker is online and the claim comes from another hostname. */
+function collides({ sameMachine, staleMs }: Facts, { claim }: ProvenRequest, now: number): boolean {
+	if (sameMachine === undefined || sameMachine.lastHeartbeatAt === null) return false;
+	return now - sameMachine.lastHeartbeatAt < staleMs && sameMachine.hostname !== claim.hostname;
+}
+
+function refuse(why: Refusal, detail: string): Verdict {
+	return { kind: "refuse", why, detail };
+}

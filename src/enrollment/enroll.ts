@@ -1,0 +1,198 @@
+import type { Deps } from "../deps.ts";
+import { isWithin, parseCidr } from "../http/address.ts";
+import type { KeyRecord } from "../keys/key.ts";
+import { batcher, QueueFull } from "../lib/batcher.ts";
+import { isConnectionFault } from "../db/faults.ts";
+import { type EnrollmentMethod, type Refusal, refusalStatus } from "../protocol/codes.ts";
+import { seal } from "../protocol/seal.ts";
+import { fingerprint, mintToken, sha256 } from "../protocol/token.ts";
+import { apply } from "./apply.ts";
+import { decide } from "./decide.ts";
+import { claimed, type EnrollInput, methodOf, parseEnroll } from "./input.ts";
+import type { Limiter } from "./limiter.ts";
+import { batchMax, overloadedRetrySeconds, waitingMax } from "./limits.ts";
+import { refusalMessage } from "./messages.ts";
+import { noteEarly } from "./note.ts";
+import { claimedPlace, limitScope, type Prover } from "./prove.ts";
+import type { FreshCredential, ProvenRequest } from "./request.ts";
+import type { EarlyRefusal, EnrollResult } from "./result.ts";
+import { load, LostRace, namedPlace, save } from "./store.ts";
+import { factsFor, openWorld } from "./world.ts";
+
+/** The one path in (DESIGN.md): parse → limit → prove → batch (load under lock, decide, apply) → reply. */
+export interface Enroller {
+	/**
+	 * Answers one enroll request. Safe to repeat with the same enrollment id: one worker, one use, the same sealed reply (G6).
+	 * Every outcome, refusals included, is an attempt row, an audit line, a metric and an event before it is answered.
+	 */
+	enroll(raw: object, sourceAddress: string): Promise<EnrollResult>;
+}
+
+type Item = { readonly kind: "proven"; readonly request: ProvenRequest } | { readonly kind: "refused"; readonly refusal: EarlyRefusal };
+
+/** How often a batch that lost a race to another server is decided anew before its requests are tried one by one. */
+const lostRacesMax = 5;
+
+/** Makes the pipeline of one server process. */
+export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): Enroller {
+	const batches = batcher<Item, EnrollResult>((items) => runBatch(deps, items), { batchMax, waitingMax, shared: isConnectionFault });
+
+	async function refuse(
+		raw: object,
+		source: string,
+		method: EnrollmentMethod,
+		why: Refusal,
+		detail: string | null,
+		extra: Partial<EarlyRefusal>,
+	): Promise<EnrollResult> {
+		const refusal: EarlyRefusal = {
+			reason: why,
+			message: detail ?? refusalMessage(why),
+			retryAfterSeconds: refusalStatus[why] >= 502 ? overloadedRetrySeconds : null,
+			method,
+			tenantId: null,
+			siteId: null,
+			keyId: null,
+			sourceAddress: source,
+			...claimed(raw),
+			lockoutScope: null,
+			...extra,
+		};
+		return batches.add({ kind: "refused", refusal });
+	}
+
+	async function attempt(raw: object, source: string, method: EnrollmentMethod, arrivedAt: number): Promise<EnrollResult> {
+		const parsed = parseEnroll(raw);
+		if (!parsed.ok) {
+			limiter.refused(method, source, false);
+			return refuse(raw, source, method, "bad_request", `Cannot enroll: ${parsed.problems.join("; ")}`, {});
+		}
+		const { input } = parsed;
+		const place = claimedPlace(input.credential);
+		const named = () => namedPlace(deps.db.sql, place.tenant, place.siteCode);
+		if (!deps.settings.externalWorkers) return refuse(raw, source, method, "enrollment_disabled", null, await named());
+		const scope = limitScope(method, input.credential);
+		const gate = limiter.check(scope, source);
+		if (gate.kind === "closed")
+			return refuse(raw, source, method, gate.why, null, { ...(await named()), retryAfterSeconds: gate.retryAfterSeconds });
+		const proof = await prover.prove(input.credential);
+		if (proof.kind === "failed") {
+			const guess = proof.why === "invalid_token";
+			const began = guess && limiter.refused(scope, source, true);
+			return refuse(raw, source, method, proof.why, null, { ...(await named()), lockoutScope: began ? scope : null });
+		}
+		const request = await prepare(deps, input, { method, ...proof, sourceAddress: source, arrivedAt });
+		if (request === "bad reply key")
+			return refuse(raw, source, method, "bad_request", "Cannot enroll: replyKey is not a usable X25519 public key", {
+				tenantId: proof.tenantId,
+				keyId: proof.keyId,
+			});
+		const result = await batches.add({ kind: "proven", request });
+		if (result.kind === "rejected") limiter.refused(scope, source, false);
+		return result;
+	}
+
+	return {
+		async enroll(raw, sourceAddress) {
+			const method = methodOf(raw);
+			const result = await attempt(raw, sourceAddress, method, deps.clock.now()).catch((error: unknown): EnrollResult => {
+				if (!(error instanceof QueueFull) && !isConnectionFault(error)) throw error;
+				deps.log.warn("enroll.overloaded", { error });
+				return { kind: "rejected", reason: "overloaded", message: refusalMessage("overloaded"), retryAfterSeconds: overloadedRetrySeconds };
+			});
+			count(deps, method, result);
+			return result;
+		},
+	};
+}
+
+/** Decides and writes one batch in one transaction. */
+async function runBatch(deps: Deps, items: readonly Item[], lostRaces = 0): Promise<EnrollResult[]> {
+	try {
+		const results = await deps.db.tx(async (tx) => {
+			const requests = items.flatMap((item) => (item.kind === "proven" ? [item.request] : []));
+			const world = openWorld(await load(tx, requests), deps.settings.staleSeconds * 1_000);
+			const now = deps.clock.now();
+			const answers = items.map((item): EnrollResult => {
+				if (item.kind === "refused") {
+					noteEarly(world.changes, item.refusal, now, deps.mintId);
+					const { reason, message, retryAfterSeconds } = item.refusal;
+					return { kind: "rejected", reason, message, retryAfterSeconds };
+				}
+				const { request } = item;
+				const facts = factsFor(world, request, (key) => sourceAllowed(key, request.sourceAddress));
+				return apply(world, request, decide(facts, request, now), now, deps.mintId);
+			});
+			await save(tx, world.changes);
+			return answers;
+		});
+		deps.metrics.enrollBatch(items.length);
+		return results;
+	} catch (error) {
+		if (error instanceof LostRace && lostRaces < lostRacesMax) return runBatch(deps, items, lostRaces + 1);
+		throw error;
+	}
+}
+
+function sourceAllowed({ allowedCidrs }: KeyRecord, source: string): boolean {
+	return (
+		allowedCidrs.length === 0 ||
+		isWithin(
+			source,
+			allowedCidrs.map(parseCidr).filter((range) => range !== undefined),
+		)
+	);
+}
+
+/** Mints ids and the credential ahead of the verdict, so that nothing slow or random happens under lock. */
+async function prepare(
+	deps: Deps,
+	input: EnrollInput,
+	from: Pick<ProvenRequest, "method" | "keyId" | "tenantId" | "sourceAddress" | "arrivedAt">,
+): Promise<ProvenRequest | "bad reply key"> {
+	const token = mintToken("worker", deps.random.bytes(38));
+	const sealed =
+		input.replyKey === null ? null : await seal(input.replyKey, input.enrollmentId, token.text).catch(() => "bad reply key" as const);
+	if (sealed === "bad reply key") return sealed;
+	const fresh: FreshCredential = {
+		workerId: deps.mintId("worker"),
+		hostId: deps.mintId("host"),
+		credentialId: deps.mintId("credential"),
+		selector: token.selector,
+		secretHash: sha256(token.secret),
+		hint: fingerprint(token.secret),
+		apiKey: input.replyKey === null ? token.text : null,
+		sealed,
+	};
+	const { method, keyId, tenantId, sourceAddress, arrivedAt } = from;
+	return {
+		enrollmentId: input.enrollmentId,
+		method,
+		tenantId,
+		keyId,
+		claim: { ...input.worker, labels: input.worker.labels ?? [] },
+		replyKey: input.replyKey,
+		sourceAddress,
+		arrivedAt,
+		fresh,
+	};
+}
+
+function count(deps: Deps, method: EnrollmentMethod, result: EnrollResult): void {
+	const { metrics, log } = deps;
+	switch (result.kind) {
+		case "enrolled":
+			metrics.enrollAttempt(method, result.outcome);
+			log.info("enroll.admitted", { method, workerId: result.workerId, outcome: result.outcome });
+			break;
+		case "pending":
+			metrics.enrollAttempt(method, "PENDING");
+			log.info("enroll.held", { method, workerId: result.workerId, reason: result.reason });
+			break;
+		case "rejected":
+			metrics.enrollAttempt(method, "REFUSED");
+			metrics.enrollRejection(result.reason);
+			log.info("enroll.refused", { method, reason: result.reason, detail: result.message });
+			break;
+	}
+}

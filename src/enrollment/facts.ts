@@ -1,0 +1,57 @@
+import type { KeyFacts } from "../keys/key.ts";
+import type { Outcome, PendingReason } from "../protocol/codes.ts";
+
+/** Everything a verdict may depend on, as it stands under lock. Times are milliseconds since the epoch. */
+export interface Facts {
+	/** The proven key; undefined when it was deleted since the proof. */
+	readonly key: KeyFacts | undefined;
+	/** The site the key opens; undefined for keys of no site. */
+	readonly site: SiteFacts | undefined;
+	/** The worker that holds the claimed machine uid. */
+	readonly sameMachine: WorkerFacts | undefined;
+	/** The worker that holds the requested id. */
+	readonly requested: WorkerFacts | undefined;
+	/** An earlier claimant of the same uid from the same hostname that collided: held, split off by an operator (ACTIVE) or banned (REVOKED). */
+	readonly heldClaim: WorkerFacts | undefined;
+	/** What this enrollment id was answered before. */
+	readonly prior: PriorFacts | undefined;
+	/** The host a host token is bound to. */
+	readonly host: HostFacts | undefined;
+	/** Whether the source address is inside the key's allowed ranges; true when it has none. */
+	readonly sourceAllowed: boolean;
+	/** A worker counts as online when its last heartbeat is younger than this. */
+	readonly staleMs: number;
+}
+
+export interface SiteFacts {
+	readonly enrollmentPolicy: "AUTO_APPROVE" | "REQUIRE_APPROVAL";
+}
+
+export interface WorkerFacts {
+	readonly id: string;
+	readonly machineUid: string | null;
+	readonly hostname: string | null;
+	readonly siteId: string | null;
+	readonly state: "ACTIVE" | "PENDING" | "REVOKED";
+	readonly pendingReason: PendingReason | null;
+	readonly lastHeartbeatAt: number | null;
+}
+
+export interface HostFacts {
+	readonly name: string;
+}
+
+export interface PriorFacts {
+	readonly machineUid: string;
+	readonly replyKey: string | null;
+	readonly keyId: string;
+	readonly state: "held" | "admitted";
+	/** Of an admitted claim, and of a held one that was approved. */
+	readonly outcome: Exclude<Outcome, "REPLAYED"> | null;
+	/** The worker it was answered with, as it is now; undefined when deleted. */
+	readonly worker: WorkerFacts | undefined;
+	readonly sealed: string | null;
+	readonly credential: { readonly used: boolean; readonly revoked: boolean } | undefined;
+	/** When the reply memory ends; null while held. */
+	readonly expiresAt: number | null;
+}

@@ -1,0 +1,97 @@
+import type { AttemptRecord } from "./attempt.ts";
+import type { Changes } from "./changes.ts";
+import type { IdMint } from "../lib/id.ts";
+import type { ProvenRequest } from "./request.ts";
+import type { EarlyRefusal } from "./result.ts";
+import type { World } from "./world.ts";
+
+/** Records the attempt of a proven request: row, audit line and event (H8, S7). */
+export function noteAttempt(
+	world: World,
+	request: ProvenRequest,
+	what: Pick<AttemptRecord, "accepted" | "outcome" | "reason" | "workerId" | "hostId">,
+	detail: string | null,
+	now: number,
+	mintId: IdMint,
+): void {
+	const key = world.keys.get(request.keyId);
+	note(world.changes, mintId, detail, {
+		id: mintId("attempt"),
+		tenantId: request.tenantId,
+		at: now,
+		method: request.method,
+		sourceAddress: request.sourceAddress,
+		claimedName: request.claim.name,
+		hostname: request.claim.hostname,
+		machineUid: request.claim.machineUid,
+		siteId: key?.siteId ?? null,
+		keyId: request.keyId,
+		...what,
+		hostId: what.hostId ?? key?.hostId ?? null,
+	});
+}
+
+/** Records a refusal that never reached a verdict. */
+export function noteEarly(changes: Changes, refusal: EarlyRefusal, now: number, mintId: IdMint): void {
+	note(changes, mintId, refusal.message, {
+		id: mintId("attempt"),
+		tenantId: refusal.tenantId,
+		at: now,
+		method: refusal.method,
+		accepted: false,
+		outcome: null,
+		reason: refusal.reason,
+		sourceAddress: refusal.sourceAddress,
+		claimedName: refusal.claimedName,
+		hostname: refusal.hostname,
+		machineUid: refusal.machineUid,
+		siteId: refusal.siteId,
+		hostId: null,
+		workerId: null,
+		keyId: refusal.keyId,
+	});
+	if (refusal.lockoutScope === null || refusal.tenantId === null) return;
+	const alert = {
+		id: mintId("alert"),
+		tenantId: refusal.tenantId,
+		at: now,
+		kind: "LOCKOUT",
+		severity: "warning",
+		message: `${refusal.sourceAddress} is locked out of enrolling (${refusal.lockoutScope}) after repeated wrong keys, last as "${refusal.claimedName ?? ""}"`,
+		workerId: null,
+		hostId: null,
+		siteId: refusal.siteId,
+		acknowledgedAt: null,
+	} as const;
+	changes.alerts.push(alert);
+	changes.events.push({ tenantId: refusal.tenantId, event: { kind: "alert", alert } });
+}
+
+function note(changes: Changes, mintId: IdMint, detail: string | null, attempt: AttemptRecord): void {
+	changes.attempts.push(attempt);
+	// What named no tenant belongs to nobody: it is kept and logged, but no tenant's audit shows it.
+	if (attempt.tenantId === null) return;
+	changes.events.push({ tenantId: attempt.tenantId, event: { kind: "attempt", attempt } });
+	changes.audit.push({
+		id: mintId("audit"),
+		tenantId: attempt.tenantId,
+		at: attempt.at,
+		actor: `source:${attempt.sourceAddress}`,
+		action: action(attempt),
+		subject: attempt.workerId ?? attempt.claimedName ?? "unknown",
+		detail: {
+			attemptId: attempt.id,
+			method: attempt.method,
+			name: attempt.claimedName,
+			machineUid: attempt.machineUid,
+			...(attempt.outcome === null ? {} : { outcome: attempt.outcome }),
+			...(attempt.reason === null ? {} : { reason: attempt.reason }),
+			...(detail === null ? {} : { detail }),
+		},
+	});
+}
+
+function action(attempt: AttemptRecord): string {
+	if (attempt.accepted) return "enrollment.admitted";
+	return attempt.reason === null ? "enrollment.held" : "enrollment.refused";
+}

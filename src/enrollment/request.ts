@@ -1,0 +1,43 @@
+import type { EnrollmentMethod } from "../protocol/codes.ts";
+import type { Label } from "../lib/label.ts";
+
+/** What the worker says of itself; nothing here is proven. */
+export interface WorkerClaim {
+	readonly name: string;
+	readonly requestedId: string | null;
+	readonly hostname: string | null;
+	readonly machineUid: string;
+	readonly platform: string | null;
+	readonly version: string | null;
+	readonly labels: readonly Label[];
+}
+
+/** An enroll request whose key was proven: the only form that reaches a verdict. */
+export interface ProvenRequest {
+	readonly enrollmentId: string;
+	readonly method: EnrollmentMethod;
+	readonly tenantId: string;
+	readonly keyId: string;
+	readonly claim: WorkerClaim;
+	/** Base64 X25519 public key, or null: the credential goes back in clear. */
+	readonly replyKey: string | null;
+	readonly sourceAddress: string;
+	/** Milliseconds since the epoch when the server first saw it: tells `already_consumed` from `race_consumed`. */
+	readonly arrivedAt: number;
+	/** Minted before the verdict, used only if it admits. */
+	readonly fresh: FreshCredential;
+}
+
+/** Ids and a credential made ahead of the verdict, so that nothing slow or random happens under lock. */
+export interface FreshCredential {
+	readonly workerId: string;
+	readonly hostId: string;
+	readonly credentialId: string;
+	readonly selector: string;
+	readonly secretHash: Uint8Array;
+	readonly hint: string;
+	/** In clear, only when there is no reply key. */
+	readonly apiKey: string | null;
+	/** Sealed to the reply key, only when there is one. */
+	readonly sealed: string | null;
+}

@@ -1,0 +1,170 @@
+import * as v from "valibot";
+import { insertAlerts } from "../alerts/store.ts";
+import { record } from "../audit/store.ts";
+import type { Sql, Tx } from "../db/port.ts";
+import { parseFirst, parseRows, time } from "../db/rows.ts";
+import { append } from "../events/outbox.ts";
+import { lockHosts, saveHosts } from "../hosts/store.ts";
+import { addUses, lockKeys } from "../keys/store.ts";
+import { sitesById } from "../sites/store.ts";
+import { parseWorkers, saveWorkers, workerColumns } from "../workers/store.ts";
+import { insertAttempts } from "./attempt-store.ts";
+import type { Changes } from "./changes.ts";
+import type { Loaded, PriorRecord } from "./loaded.ts";
+import type { ProvenRequest } from "./request.ts";
+
+/** Thrown when a row that the batch meant to insert was there already: another server was faster, decide anew. */
+export class LostRace extends Error {
+	constructor(table: string) {
+		super(`Another server inserted into ${table} first`);
+		this.name = "LostRace";
+	}
+}
+
+/**
+ * Loads everything the verdicts on these requests depend on. Locks in a fixed order (keys, workers, hosts, each by id): the key's lock
+ * makes uses exact, the worker's lock keeps a revocation from slipping in between. Loaded after the key's lock was granted, so it
+ * sees what the batch before it committed, whichever server that was.
+ */
+export async function load(tx: Tx, requests: readonly ProvenRequest[]): Promise<Loaded> {
+	if (requests.length === 0) return { keys: [], sites: [], workers: [], hosts: [], priors: [] };
+	const keys = await lockKeys(tx, [...new Set(requests.map(({ keyId }) => keyId))]);
+	const siteIds = keys.flatMap(({ siteId }) => (siteId === null ? [] : [siteId]));
+	const [sites, priors] = await Promise.all([sitesById(tx, siteIds), loadPriors(tx, requests)]);
+	const workers = parseWorkers(await lockWorkers(tx, requests, priors));
+	const hostIds = [...workers.flatMap(({ hostId }) => hostId ?? []), ...keys.flatMap(({ hostId }) => hostId ?? [])];
+	return { keys, sites, priors, workers, hosts: await lockHosts(tx, hostIds) };
+}
+
+const prior = v.object({
+	tenantId: v.string(),
+	enrollmentId: v.string(),
+	keyId: v.string(),
+	workerId: v.string(),
+	hostId: v.nullable(v.string()),
+	machineUid: v.string(),
+	replyKey: v.nullable(v.string()),
+	state: v.picklist(["held", "admitted"]),
+	outcome: v.nullable(v.picklist(["NEW", "REUSED", "MOVED"])),
+	credentialId: v.nullable(v.string()),
+	sealed: v.nullable(v.string()),
+	createdAt: time,
+	expiresAt: v.nullable(time),
+	credentialUsed: v.boolean(),
+	credentialRevoked: v.boolean(),
+});
+
+async function loadPriors(tx: Tx, requests: readonly ProvenRequest[]): Promise<PriorRecord[]> {
+	const wanted = requests.map(({ tenantId, enrollmentId }) => ({ tenantId, enrollmentId }));
+	const rows = await tx`
+		select e.tenant_id, e.enrollment_id, e.key_id, e.worker_id, e.host_id, e.machine_uid, e.reply_key, e.state, e.outcome, e.credential_id,
+			e.sealed, e.created_at, e.expires_at, c.first_used_at is not null as credential_used,
+			(c.id is null or c.revoked_at is not null) as credential_revoked
+		from jsonb_to_recordset(${tx.json(wanted)}) as r ("tenantId" text, "enrollmentId" text)
+		join enrollments e on e.tenant_id = r."tenantId" and e.enrollment_id = r."enrollmentId"
+		left join credentials c on c.id = e.credential_id
+		limit ${requests.length}`;
+	return parseRows(prior, rows);
+}
+
+function lockWorkers(tx: Tx, requests: readonly ProvenRequest[], priors: readonly PriorRecord[]) {
+	const wanted = [
+		...requests.map(({ tenantId, claim }) => ({ tenantId, uid: claim.machineUid, id: claim.requestedId })),
+		...priors.map(({ tenantId, workerId }) => ({ tenantId, uid: null, id: workerId })),
+	];
+	// One index look-up for each way a worker can matter; an OR over them would read the table.
+	return tx`
+		with wanted as materialized (
+			select * from jsonb_to_recordset(${tx.json(wanted)}) as r ("tenantId" text, uid text, id text)
+		), found as (
+			select w.tenant_id, w.id from wanted r join workers w on w.tenant_id = r."tenantId" and w.machine_uid = r.uid
+			union select w.tenant_id, w.id from wanted r join workers w on w.tenant_id = r."tenantId" and w.id = r.id
+			union select w.tenant_id, w.id from wanted r join workers w on w.tenant_id = r."tenantId" and w.contested_uid = r.uid
+		)
+		select ${workerColumns(tx)} from found f
+		join workers w on w.tenant_id = f.tenant_id and w.id = f.id
+		left join hosts h on h.tenant_id = w.tenant_id and h.worker_id = w.id
+		left join heartbeats b on b.tenant_id = w.tenant_id and b.worker_id = w.id
+		order by w.tenant_id, w.id limit ${wanted.length * 4}
+		for no key update of w`;
+}
+
+/**
+ * Writes what the verdicts changed, one statement a table, all sent at once on the transaction's connection.
+ * Throws LostRace when a row to be inserted was there already; then nothing of the batch may be committed.
+ */
+export async function save(tx: Tx, changes: Changes): Promise<void> {
+	await Promise.all([
+		saveWorkers(tx, [...changes.newWorkers.values()], [...changes.oldWorkers.values()]).then(expect("workers", changes.newWorkers.size)),
+		saveHosts(tx, [...changes.newHosts.values()], [...changes.oldHosts.values()]),
+		insertCredentials(tx, changes),
+		savePriors(tx, [...changes.priors.values()]).then(expect("enrollments", changes.priors.size)),
+		addUses(tx, [...changes.uses.values()]),
+		insertAttempts(tx, changes.attempts),
+		record(tx, changes.audit),
+		insertAlerts(tx, changes.alerts),
+		append(tx, changes.events),
+	]);
+}
+
+function expect(table: string, rows: number): (written: number) => void {
+	return (written) => {
+		if (written !== rows) throw new LostRace(table);
+	};
+}
+
+async function insertCredentials(tx: Tx, { credentials, replaced }: Changes): Promise<void> {
+	const writes = [];
+	if (replaced.size > 0) {
+		writes.push(tx`update credentials set revoked_at = now() where id = any (${[...replaced]}::text[]) and revoked_at is null`);
+	}
+	if (credentials.size > 0) {
+		writes.push(tx`
+			insert into credentials (id, tenant_id, worker_id, name, selector, hash, hint, created_at)
+			select id, "tenantId", "workerId", name, selector, decode(hash, 'hex'), hint, to_timestamp("createdAt" / 1000.0)
+			from jsonb_to_recordset(${tx.json([...credentials.values()] as never)}) as r (id text, "tenantId" text, "workerId" text, name text,
+				selector text, hash text, hint text, "createdAt" double precision)`);
+	}
+	await Promise.all(writes);
+}
+
+/** An answer replaces an older one of the same id only when that one is held or over: a live one means that the race was lost. */
+async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<number> {
+	if (priors.length === 0) return 0;
+	const written = await tx`
+		insert into enrollments (tenant_id, enrollment_id, key_id, worker_id, host_id, machine_uid, reply_key, state, outcome, credential_id, sealed,
+			created_at, expires_at)
+		select "tenantId", "enrollmentId", "keyId", "workerId", "hostId", "machineUid", "replyKey", state, outcome, "credentialId", sealed,
+			to_timestamp("createdAt" / 1000.0), to_timestamp("expiresAt" / 1000.0)
+		from jsonb_to_recordset(${tx.json(priors as never)}) as r ("tenantId" text, "enrollmentId" text, "keyId" text, "workerId" text, "hostId" text,
+			"machineUid" text, "replyKey" text, state text, outcome text, "credentialId" text, sealed text, "createdAt" double precision,
+			"expiresAt" double precision)
+		on conflict (tenant_id, enrollment_id) do update
+		set key_id = excluded.key_id, worker_id = excluded.worker_id, host_id = excluded.host_id, machine_uid = excluded.machine_uid,
+			reply_key = excluded.reply_key, state = excluded.state, outcome = excluded.outcome, credential_id = excluded.credential_id,
+			sealed = excluded.sealed, created_at = excluded.created_at, expires_at = excluded.expires_at
+		where enrollments.state = 'held' or enrollments.expires_at <= excluded.created_at or enrollments.created_at = excluded.created_at
+		returning enrollment_id`;
+	return written.length;
+}
+
+/** The tenant and site that an unproven claim names, for its record; nulls when there are none. */
+export async function namedPlace(
+	sql: Sql,
+	tenantSlug: string,
+	siteCode: string | null,
+): Promise<{ readonly tenantId: string | null; readonly siteId: string | null }> {
+	const rows = await sql`
+		select t.id as tenant_id, s.id as site_id from tenants t
+		left join sites s on s.tenant_id = t.id and s.code = ${siteCode}
+		where t.slug = ${tenantSlug} limit 1`;
+	return parseFirst(v.object({ tenantId: v.string(), siteId: v.nullable(v.string()) }), rows) ?? { tenantId: null, siteId: null };
+}
+
+/** Deletes a bounded number of replies whose ten minutes are over. Returns how many went. */
+export async function pruneReplies(sql: Sql, now: number, limit: number): Promise<number> {
+	const gone = await sql`
+		delete from enrollments where (tenant_id, enrollment_id) in (
+			select tenant_id, enrollment_id from enrollments where expires_at < ${new Date(now)} order by expires_at limit ${limit} for update skip locked)`;
+	return gone.count;
+}

@@ -1,0 +1,30 @@
+import type { AlertRecord } from "../alerts/alert.ts";
+import type { AttemptRecord } from "../enrollment/attempt.ts";
+import type { HostRecord } from "../hosts/host.ts";
+
+/** What the outbox carries. Payloads hold whole records, so that delivering one reads no table. */
+export type MusterEvent =
+	| { readonly kind: "attempt"; readonly attempt: AttemptRecord }
+	| { readonly kind: "host"; readonly host: HostRecord }
+	| { readonly kind: "alert"; readonly alert: AlertRecord }
+	/** Sockets that were opened with one of these credentials are to be closed, on every server. */
+	| { readonly kind: "credentials-revoked"; readonly workerId: string; readonly credentialIds: readonly string[] };
+
+/** An event as it is stored: its tenant decides who may ever see it. */
+export interface TenantEvent {
+	readonly tenantId: string;
+	readonly event: MusterEvent;
+}
+
+/** A heartbeat on its way to subscribers. Never stored as an event. */
+export interface HeartbeatSignal {
+	readonly tenantId: string;
+	readonly workerId: string;
+	readonly hostId: string | null;
+	readonly siteId: string | null;
+	readonly name: string;
+	readonly at: number;
+	readonly load1: number | null;
+	readonly memoryUsedBytes: number | null;
+	readonly uptimeSeconds: number | null;
+}

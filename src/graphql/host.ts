@@ -1,0 +1,114 @@
+import { pageOfAttempts } from "../enrollment/attempt-store.ts";
+import type { TenantEvent } from "../events/event.ts";
+import { subscription } from "../events/subscribe.ts";
+import type { HostRecord } from "../hosts/host.ts";
+import { countHosts, hostByName, hostsByIds, pageOfHosts } from "../hosts/store.ts";
+import { MusterError } from "../errors.ts";
+import { siteByCode } from "../sites/store.ts";
+import { AttemptRef } from "./attempt.ts";
+import { builder } from "./builder.ts";
+import { FuseProviderEnum, HostStateEnum } from "./enums.ts";
+import { limits } from "./limits.ts";
+import { connection, pageComplexity } from "./page.ts";
+import { HostRef, WorkerRef } from "./refs.ts";
+import { SiteRef } from "./site.ts";
+
+HostRef.implement({
+	description: "The machine's record and life cycle.",
+	fields: (t) => ({
+		name: t.exposeString("name"),
+		site: t.field({ type: SiteRef, nullable: true, resolve: (host) => host.siteId }),
+		state: t.expose("state", { type: HostStateEnum }),
+		lastKnownState: t.field({ type: HostStateEnum, resolve: (host) => host.lastKnownState }),
+		worker: t.field({ type: WorkerRef, nullable: true, resolve: (host) => host.workerId }),
+		meshAddress: t.exposeString("meshAddress", { nullable: true }),
+		fuseProvider: t.expose("fuseProvider", { type: FuseProviderEnum, nullable: true }),
+		tokenExpiresAt: t.field({
+			type: "DateTime",
+			nullable: true,
+			description: "Of an unused host token; this version gives none out.",
+			resolve: () => null,
+		}),
+		lastHeartbeatAt: t.field({
+			type: "DateTime",
+			nullable: true,
+			resolve: async (host, _, ctx) =>
+				host.workerId === null ? null : ((await WorkerRef.getDataloader(ctx).load(host.workerId))?.lastHeartbeatAt ?? null),
+		}),
+		recentAttempts: t.field({
+			type: [AttemptRef],
+			description: "The last enroll attempts for this host, newest first.",
+			complexity: pageComplexity,
+			args: { first: t.arg.int() },
+			resolve: (host, { first }, ctx) =>
+				pageOfAttempts(
+					ctx.deps.db.sql,
+					ctx.as("viewer").tenantId,
+					{ hostId: host.id },
+					{ limit: Math.max(1, Math.min(first ?? 10, limits.pageMax)), backward: false },
+				),
+		}),
+	}),
+});
+
+builder.queryFields((t) => ({
+	host: t.field({
+		type: HostRef,
+		nullable: true,
+		description: "By id, or the newest of a name. Role: viewer.",
+		args: { id: t.arg.id(), name: t.arg.string() },
+		resolve: async (_, { id, name }, ctx) => {
+			const { tenantId } = ctx.as("viewer");
+			if ((id == null) === (name == null))
+				throw new MusterError("BAD_USER_INPUT", "Cannot look up the host: give either id or name", { fields: ["id", "name"] });
+			if (name != null) return (await hostByName(ctx.deps.db.sql, tenantId, name)) ?? null;
+			return (await hostsByIds(ctx.deps.db.sql, tenantId, [String(id)]))[0] ?? null;
+		},
+	}),
+	hosts: t.connection(
+		{
+			type: HostRef,
+			description: "Newest first. Role: viewer.",
+			complexity: pageComplexity,
+			args: { siteCode: t.arg.string(), state: t.arg({ type: HostStateEnum }) },
+			resolve: async (_, args, ctx) => {
+				const [{ tenantId }, { sql }] = [ctx.as("viewer"), ctx.deps.db];
+				const siteId = args.siteCode == null ? undefined : ((await siteByCode(sql, tenantId, args.siteCode))?.id ?? "none");
+				const filter = { ...(siteId === undefined ? {} : { siteId }), ...(args.state == null ? {} : { state: args.state }) };
+				return connection(
+					args,
+					(host: HostRecord) => host.id,
+					(page) => pageOfHosts(sql, tenantId, filter, page),
+					() => countHosts(sql, tenantId, filter),
+				);
+			},
+		},
+		{ name: "HostConnection" },
+		{ name: "HostEdge" },
+	),
+}));
+
+builder.subscriptionField("hostChanged", (t) =>
+	t.field({
+		type: HostRef,
+		description: "Hosts as they are made, move or change state. Role: viewer.",
+		args: { siteCode: t.arg.string(), hostIds: t.arg.idList() },
+		subscribe: async (_, { siteCode, hostIds }, ctx) => {
+			const { tenantId } = ctx.as("viewer");
+			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
+			const wanted = hostIds == null ? undefined : new Set(hostIds.map(String));
+			return subscription<TenantEvent, HostRecord>({
+				listen: ctx.deps.bus.onEvent,
+				pick: ({ tenantId: of, event }) =>
+					of === tenantId &&
+					event.kind === "host" &&
+					(siteId === undefined || event.host.siteId === siteId) &&
+					(wanted === undefined || wanted.has(event.host.id))
+						? [event.host]
+						: [],
+				fellBehind: ctx.fellBehind,
+			});
+		},
+		resolve: (host) => host,
+	}),
+);

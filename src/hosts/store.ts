@@ -1,0 +1,142 @@
+import * as v from "valibot";
+import type { Sql, Tx } from "../db/port.ts";
+import { count, parseFirst, parseRows, time } from "../db/rows.ts";
+import type { HostRecord } from "./host.ts";
+import { fuseProviders, type HostState, hostStates, type Life, stableStates } from "./lifecycle.ts";
+
+const row = v.object({
+	id: v.string(),
+	tenantId: v.string(),
+	name: v.string(),
+	siteId: v.nullable(v.string()),
+	workerId: v.nullable(v.string()),
+	state: v.picklist(hostStates),
+	lastKnownState: v.picklist(stableStates),
+	meshAddress: v.nullable(v.string()),
+	fuseProvider: v.nullable(v.picklist(fuseProviders)),
+	monitoringSince: v.nullable(time),
+	createdAt: time,
+});
+
+function columns(sql: Sql | Tx) {
+	return sql`h.id, h.tenant_id, h.name, h.site_id, h.worker_id, h.state, h.last_known_state, h.mesh_address, h.fuse_provider, h.monitoring_since, h.created_at`;
+}
+
+/** Hosts by id, of one tenant. */
+export async function hostsByIds(sql: Sql, tenantId: string, ids: readonly string[]): Promise<HostRecord[]> {
+	return parseRows(
+		row,
+		await sql`
+		select ${columns(sql)} from hosts h where h.tenant_id = ${tenantId} and h.id = any (${[...ids]}::text[]) limit ${ids.length}`,
+	);
+}
+
+/** Hosts of workers, of one tenant. */
+export async function hostsOfWorkers(sql: Sql | Tx, tenantId: string, workerIds: readonly string[]): Promise<HostRecord[]> {
+	return parseRows(
+		row,
+		await sql`
+		select ${columns(sql)} from hosts h
+		where h.tenant_id = ${tenantId} and h.worker_id = any (${[...workerIds]}::text[]) limit ${workerIds.length}`,
+	);
+}
+
+/** The newest host of this name. */
+export async function hostByName(sql: Sql, tenantId: string, name: string): Promise<HostRecord | undefined> {
+	const rows =
+		await sql`select ${columns(sql)} from hosts h where h.tenant_id = ${tenantId} and h.name = ${name} order by h.id desc limit 1`;
+	return parseFirst(row, rows);
+}
+
+export interface HostFilter {
+	readonly siteId?: string;
+	readonly state?: HostState;
+}
+
+function where(sql: Sql, tenantId: string, filter: HostFilter) {
+	return sql`h.tenant_id = ${tenantId}
+		${filter.siteId === undefined ? sql`` : sql`and h.site_id = ${filter.siteId}`}
+		${filter.state === undefined ? sql`` : sql`and h.state = ${filter.state}`}`;
+}
+
+/** One page of hosts, newest first; `backward` walks from the other end and returns oldest first. */
+export async function pageOfHosts(
+	sql: Sql,
+	tenantId: string,
+	filter: HostFilter,
+	page: { readonly after?: string; readonly before?: string; readonly limit: number; readonly backward: boolean },
+): Promise<HostRecord[]> {
+	return parseRows(
+		row,
+		await sql`
+		select ${columns(sql)} from hosts h
+		where ${where(sql, tenantId, filter)}
+			${page.after === undefined ? sql`` : sql`and h.id < ${page.after}`}
+			${page.before === undefined ? sql`` : sql`and h.id > ${page.before}`}
+		order by h.id ${page.backward ? sql`asc` : sql`desc`} limit ${page.limit}`,
+	);
+}
+
+/** How many hosts the filter lets through. */
+export async function countHosts(sql: Sql, tenantId: string, filter: HostFilter): Promise<number> {
+	const rows = await sql`select count(*) as total from hosts h where ${where(sql, tenantId, filter)}`;
+	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
+}
+
+/**
+ * Moves hosts along: only those whose place is still `from`, so that of two concurrent changes one wins. Returns what changed.
+ * The row count is the answer.
+ */
+export async function moveHosts(tx: Tx, ids: readonly string[], from: Life, to: Life): Promise<HostRecord[]> {
+	return parseRows(
+		row,
+		await tx`
+		update hosts h set state = ${to.state}, last_known_state = ${to.lastKnownState}
+		where h.id = any (${[...ids]}::text[]) and h.state = ${from.state} and h.last_known_state = ${from.lastKnownState}
+		returning ${columns(tx)}`,
+	);
+}
+
+/** Hosts that were not heard since `cutoff`, locked for the caller; rows that another server holds are left to it. */
+export async function lockStaleHosts(tx: Tx, cutoff: number, limit: number): Promise<HostRecord[]> {
+	return parseRows(
+		row,
+		await tx`
+		select ${columns(tx)} from hosts h
+		left join heartbeats b on b.tenant_id = h.tenant_id and b.worker_id = h.worker_id
+		where h.state in ('MONITORING', 'FUSED') and h.worker_id is not null
+			and greatest(b.at, h.monitoring_since) < ${new Date(cutoff)}
+		order by h.id limit ${limit} for update of h skip locked`,
+	);
+}
+
+/** Locks hosts in id order. */
+export async function lockHosts(tx: Tx, ids: readonly string[]): Promise<HostRecord[]> {
+	if (ids.length === 0) return [];
+	return parseRows(
+		row,
+		await tx`
+		select ${columns(tx)} from hosts h where h.id = any (${[...ids]}::text[]) order by h.id limit ${ids.length} for no key update`,
+	);
+}
+
+/** Writes hosts in their final form. The caller holds the lock on those that exist. */
+export async function saveHosts(tx: Tx, added: readonly HostRecord[], changed: readonly HostRecord[]): Promise<void> {
+	const writes = [];
+	if (added.length > 0) {
+		writes.push(tx`
+			insert into hosts (id, tenant_id, name, site_id, worker_id, state, last_known_state, monitoring_since, created_at)
+			select id, "tenantId", name, "siteId", "workerId", state, "lastKnownState", to_timestamp("monitoringSince" / 1000.0), to_timestamp("createdAt" / 1000.0)
+			from jsonb_to_recordset(${tx.json(added as never)}) as r (id text, "tenantId" text, name text, "siteId" text, "workerId" text, state text,
+				"lastKnownState" text, "monitoringSince" double precision, "createdAt" double precision)`);
+	}
+	if (changed.length > 0) {
+		writes.push(tx`
+			update hosts h set name = r.name, site_id = r."siteId", worker_id = r."workerId", state = r.state, last_known_state = r."lastKnownState",
+				monitoring_since = to_timestamp(r."monitoringSince" / 1000.0)
+			from jsonb_to_recordset(${tx.json(changed as never)}) as r (id text, name text, "siteId" text, "workerId" text, state text,
+				"lastKnownState" text, "monitoringSince" double precision)
+			where h.id = r.id`);
+	}
+	await Promise.all(writes);
+}

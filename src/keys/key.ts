@@ -1,0 +1,40 @@
+export type KeyKind = "site" | "enroll" | "host" | "auto";
+
+/** What a verdict may depend on of a key. Times are milliseconds since the epoch. */
+export interface KeyFacts {
+	readonly id: string;
+	readonly kind: KeyKind;
+	readonly siteId: string | null;
+	/** Site keys: false once rotated away. */
+	readonly active: boolean;
+	readonly graceEndsAt: number | null;
+	readonly maxUses: number | null;
+	readonly uses: number;
+	readonly expiresAt: number | null;
+	readonly revokedAt: number | null;
+	/** Host tokens: when it was used. */
+	readonly consumedAt: number | null;
+}
+
+/** A key as it stands in the database. Times are milliseconds since the epoch. */
+export interface KeyRecord extends KeyFacts {
+	readonly tenantId: string;
+	readonly fleetId: string | null;
+	readonly hostId: string | null;
+	readonly name: string;
+	/** Argon2id PHC string (site), or SHA-256 in hex (enroll, host). */
+	readonly verifier: string;
+	/** First four hex digits of SHA-256 of the secret: safe to show. */
+	readonly hint: string;
+	readonly version: number;
+	readonly allowedCidrs: readonly string[];
+	readonly labels: Readonly<Record<string, string>>;
+	readonly createdAt: number;
+	readonly lastUsedAt: number | null;
+	readonly lastWorkerId: string | null;
+}
+
+/** How a site key is shown to people: `v3 (A1B2)` (S2). */
+export function siteKeyFingerprint(key: { readonly version: number; readonly hint: string }): string {
+	return `v${key.version} (${key.hint})`;
+}

@@ -1,0 +1,121 @@
+import { clearTimeout, setTimeout } from "node:timers";
+import type { WorkerPrincipal } from "../auth/principal.ts";
+import type { Deps } from "../deps.ts";
+import { recoverHosts } from "../hosts/hosts.ts";
+import { type BeatRow, writeHeartbeats } from "./store.ts";
+
+/** What a worker says of itself in a heartbeat; all of it optional. */
+export interface BeatInput {
+	readonly bootId?: string | null | undefined;
+	readonly sequence?: number | null | undefined;
+	readonly load1?: number | null | undefined;
+	readonly memoryUsedBytes?: number | null | undefined;
+	readonly uptimeSeconds?: number | null | undefined;
+}
+
+/** Gathers heartbeats in memory and writes them in bulk: no heartbeat costs a transaction. */
+export interface Heartbeats {
+	/** Takes a beat; it is written and published within `flushMs`. A worker's newer beat replaces its unwritten older one. Never waits. */
+	beat(worker: WorkerPrincipal, input: BeatInput): { readonly at: number };
+	/** Writes what is gathered and stops. */
+	close(): Promise<void>;
+}
+
+/** A few times a second: late enough to gather, early enough to watch live. */
+const flushMs = 250;
+/** Timers starve under load, so a full gathering is written at once. */
+const flushCount = 2_000;
+/** Beats kept while the database is away; beyond it the oldest workers' beats are dropped, they come again. */
+const gatheredMax = 200_000;
+
+interface Gathered {
+	readonly worker: WorkerPrincipal;
+	readonly row: BeatRow;
+}
+
+/** Opens the gatherer of one server process. */
+export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId" | "log" | "metrics">): Heartbeats {
+	let gathered = new Map<string, Gathered>();
+	let timer: ReturnType<typeof setTimeout> | undefined;
+	let flushing: Promise<void> | undefined;
+	let closed = false;
+
+	async function flush(): Promise<void> {
+		const batch = gathered;
+		gathered = new Map();
+		if (batch.size === 0) return;
+		const beats = [...batch.values()];
+		try {
+			const degraded = await writeHeartbeats(
+				deps.db.sql,
+				beats.map(({ row }) => row),
+			);
+			if (degraded.length > 0) await recoverHosts(deps, degraded);
+			deps.metrics.heartbeats(beats.length);
+			await deps.bus.publishHeartbeats(beats.map(signal));
+		} catch (error) {
+			deps.log.warn("heartbeats.write_failed", { count: beats.length, error });
+			// Put back what was not replaced meanwhile, so that an outage of the database loses no worker's last beat.
+			for (const [key, one] of batch) if (!gathered.has(key) && gathered.size < gatheredMax) gathered.set(key, one);
+		}
+	}
+
+	function schedule(delayMs: number): void {
+		if (timer !== undefined || flushing !== undefined || closed) return;
+		timer = setTimeout(() => {
+			timer = undefined;
+			flushing = flush().finally(() => {
+				flushing = undefined;
+				if (gathered.size > 0) schedule(gathered.size >= flushCount ? 0 : flushMs);
+			});
+		}, delayMs);
+	}
+
+	return {
+		beat(worker, input) {
+			const at = deps.clock.now();
+			const key = `${worker.tenantId}\n${worker.workerId}`;
+			if (gathered.has(key) || gathered.size < gatheredMax) gathered.set(key, { worker, row: rowOf(worker, input, at) });
+			if (gathered.size === flushCount && timer !== undefined) {
+				clearTimeout(timer);
+				timer = undefined;
+			}
+			schedule(gathered.size >= flushCount ? 0 : flushMs);
+			return { at };
+		},
+		async close() {
+			closed = true;
+			if (timer !== undefined) clearTimeout(timer);
+			await flushing;
+			await flush();
+		},
+	};
+}
+
+function rowOf(worker: WorkerPrincipal, input: BeatInput, at: number): BeatRow {
+	return {
+		tenantId: worker.tenantId,
+		workerId: worker.workerId,
+		at,
+		bootId: input.bootId ?? null,
+		sequence: input.sequence ?? null,
+		load1: input.load1 ?? null,
+		memoryUsedBytes: input.memoryUsedBytes ?? null,
+		uptimeSeconds: input.uptimeSeconds ?? null,
+	};
+}
+
+function signal({ worker, row }: Gathered) {
+	const { load1, memoryUsedBytes, uptimeSeconds, at } = row;
+	return {
+		tenantId: worker.tenantId,
+		workerId: worker.workerId,
+		hostId: worker.hostId,
+		siteId: worker.siteId,
+		name: worker.name,
+		at,
+		load1,
+		memoryUsedBytes,
+		uptimeSeconds,
+	};
+}
