@@ -10,7 +10,7 @@ import { limits, tooExpensive } from "./limits.ts";
 export const builder = new SchemaBuilder<{
 	Context: GraphQLContext;
 	DefaultFieldNullability: false;
-	DefaultEdgesNullability: false;
+	DefaultEdgesNullability: { list: false; items: false };
 	DefaultNodeNullability: false;
 	Connection: { totalCount: () => Promise<number> };
 	Scalars: {
@@ -25,8 +25,9 @@ export const builder = new SchemaBuilder<{
 	relay: {
 		clientMutationId: "omit",
 		cursorType: "String",
-		edgesFieldOptions: { nullable: false },
-		nodesOnConnection: { nullable: false },
+		edgesFieldOptions: { nullable: { list: false, items: false } },
+		nodeFieldOptions: { nullable: false },
+		nodesOnConnection: true,
 		// Ids carry their type in their prefix, so they are node ids as they are; an id of an admin's own choosing is a worker's.
 		encodeGlobalID: (_typename, id) => String(id),
 		decodeGlobalID: (id) => ({ typename: typenames[idKind(id) ?? "worker"] ?? "Worker", id }),
