@@ -64,8 +64,8 @@ export function connect(url: Secret, max: number, options: Pick<DbOptions, "appl
 		max_lifetime: null,
 		backoff: (attempt: number) => Math.min(2, 0.05 * 2 ** attempt),
 		onnotice: () => {},
-		// Every type we use is built in; asking for the list would be one more round trip and one more thing to hang.
-		fetch_types: false,
+		// Arrays are written right only when the driver has asked the server for their types, once a connection.
+		fetch_types: true,
 		types: { bigint: postgres.BigInt },
 		transform: { column: { from: postgres.toCamel }, undefined: undefined },
 		connection: {

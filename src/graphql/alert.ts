@@ -73,17 +73,13 @@ builder.subscriptionField("alert", (t) =>
 		subscribe: async (_, { siteCode, kinds }, ctx) => {
 			const { tenantId } = ctx.as("viewer");
 			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
-			return subscription<TenantEvent, AlertRecord>({
-				listen: ctx.deps.bus.onEvent,
-				pick: ({ tenantId: of, event }) =>
+			return subscription<TenantEvent, AlertRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
 					of === tenantId &&
 					event.kind === "alert" &&
 					(siteId === undefined || event.alert.siteId === siteId) &&
 					(kinds?.includes(event.alert.kind) ?? true)
 						? [event.alert]
-						: [],
-				fellBehind: ctx.fellBehind,
-			});
+						: []);
 		},
 		resolve: (alert) => alert,
 	}),

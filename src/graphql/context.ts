@@ -5,6 +5,12 @@ import type { Enroller } from "../enrollment/enroll.ts";
 import { MusterError } from "../errors.ts";
 import type { Heartbeats } from "../workers/heartbeats.ts";
 
+/** What the HTTP reply is to carry besides the body; counts for an operation of one root field, and not on a socket. */
+export interface HttpReply {
+	status?: number | undefined;
+	readonly headers: Record<string, string>;
+}
+
 /** What resolvers get: made anew for each HTTP request, and for each operation on a socket. */
 export interface GraphQLContext {
 	readonly deps: Deps;
@@ -13,8 +19,9 @@ export interface GraphQLContext {
 	readonly principal: Principal;
 	/** Who the request is from, proxies taken into account. */
 	readonly sourceAddress: string;
-	/** What the HTTP reply is to carry besides the body; without effect on a socket. */
-	readonly http: { status?: number; headers: Record<string, string> };
+	readonly http: HttpReply;
+	/** Aborted when a subscription's reader has gone. */
+	readonly signal: AbortSignal;
 	/** Closes the transport of a subscriber that reads too slowly, with the documented code. */
 	fellBehind(): void;
 	/** The operator behind the request, with at least this role; throws UNAUTHENTICATED or FORBIDDEN. */

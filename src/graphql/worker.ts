@@ -181,17 +181,13 @@ builder.subscriptionField("heartbeat", (t) =>
 			const { tenantId } = ctx.as("viewer");
 			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
 			const wanted = workerIds == null ? undefined : new Set(workerIds.map(String));
-			return subscription<readonly HeartbeatSignal[], HeartbeatSignal>({
-				listen: ctx.deps.bus.onHeartbeat,
-				pick: (beats) =>
+			return subscription<readonly HeartbeatSignal[], HeartbeatSignal>(ctx, ctx.deps.bus.onHeartbeat, (beats) =>
 					beats.filter(
 						(beat) =>
 							beat.tenantId === tenantId &&
 							(siteId === undefined || beat.siteId === siteId) &&
 							(wanted === undefined || wanted.has(beat.workerId)),
-					),
-				fellBehind: ctx.fellBehind,
-			});
+					));
 		},
 		resolve: (beat) => beat,
 	}),

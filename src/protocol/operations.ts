@@ -3,12 +3,15 @@ import { outcomes, pendingReasons, refusals } from "./codes.ts";
 
 /** The worker's GraphQL documents, word for word: the server may recognise them by text. */
 export const enrollDocument =
-	"mutation Enroll($input: EnrollInput!) { enroll(input: $input) { __typename ... on Enrolled { workerId hostId name outcome apiKey sealedApiKey serverAddress heartbeatIntervalSeconds mesh { provider controlUrl authKey serverMeshAddress } } ... on EnrollmentPending { workerId reason retryAfterSeconds } ... on EnrollmentRejected { reason message retryAfterSeconds serverTime } } }";
+	"mutation Enroll($input: EnrollInput!) { enroll(input: $input) { __typename ... on Enrolled { workerId hostId name outcome apiKey sealedApiKey serverAddress heartbeatIntervalSeconds mesh { provider controlUrl authKey serverMeshAddress } } ... on EnrollmentPending { workerId heldFor: reason askAgainSeconds: retryAfterSeconds } ... on EnrollmentRejected { refusal: reason message retryAfterSeconds serverTime } } }";
 
 export const heartbeatDocument = "mutation Heartbeat($input: HeartbeatInput) { heartbeat(input: $input) { serverTime nextInSeconds } }";
 
-/** What the worker may read of the enroll reply. */
-export const enrollReply = v.variant("__typename", [
+/**
+ * What the worker reads of the enroll reply. Held and refused replies both have `reason` and `retryAfterSeconds`, of different types:
+ * one selection set holds both only under different names, so the document has aliases and the reading takes them off.
+ */
+export const enrollReply = v.union([
 	v.object({
 		__typename: v.literal("Enrolled"),
 		workerId: v.string(),
@@ -28,19 +31,25 @@ export const enrollReply = v.variant("__typename", [
 			}),
 		),
 	}),
-	v.object({
-		__typename: v.literal("EnrollmentPending"),
-		workerId: v.string(),
-		reason: v.picklist(pendingReasons),
-		retryAfterSeconds: v.number(),
-	}),
-	v.object({
-		__typename: v.literal("EnrollmentRejected"),
-		reason: v.picklist(refusals),
-		message: v.string(),
-		retryAfterSeconds: v.nullable(v.number()),
-		serverTime: v.string(),
-	}),
+	v.pipe(
+		v.object({
+			__typename: v.literal("EnrollmentPending"),
+			workerId: v.string(),
+			heldFor: v.picklist(pendingReasons),
+			askAgainSeconds: v.number(),
+		}),
+		v.transform(({ heldFor, askAgainSeconds, ...rest }) => ({ ...rest, reason: heldFor, retryAfterSeconds: askAgainSeconds })),
+	),
+	v.pipe(
+		v.object({
+			__typename: v.literal("EnrollmentRejected"),
+			refusal: v.picklist(refusals),
+			message: v.string(),
+			retryAfterSeconds: v.nullable(v.number()),
+			serverTime: v.string(),
+		}),
+		v.transform(({ refusal, ...rest }) => ({ ...rest, reason: refusal })),
+	),
 ]);
 export type EnrollReply = v.InferOutput<typeof enrollReply>;
 

@@ -16,7 +16,7 @@ export interface RequestInfo {
 export interface ServerSocket {
 	/**
 	 * Sends one text frame. The promise is settled when the runtime has room for the next one, so a caller that awaits it
-	 * has backpressure; it rejects when the socket closed or the peer took no bytes for `drainTimeoutMs`.
+	 * has backpressure; it rejects with a `SocketClosed` error (by `name`) when the socket closed or the peer took no bytes for `drainTimeoutMs`.
 	 */
 	send(text: string): Promise<void>;
 	/** Starts the closing handshake; a peer that never answers is dropped after a few seconds. */
@@ -30,6 +30,7 @@ export interface ServerSocket {
 /** What the protocol code gives the runtime for one open socket. */
 export interface SocketSession {
 	message(text: string): void;
+	/** Once, however it ended; never from within `ServerSocket.close`. */
 	closed(code: number, reason: string): void;
 }
 
@@ -42,8 +43,8 @@ export interface ServeOptions {
 		readonly path: string;
 		/** Picks a subprotocol from the client's offers; undefined refuses the upgrade with 400. */
 		subprotocol(offered: readonly string[]): string | undefined;
-		/** Whether one more socket of this peer may open; false answers 503. */
-		admit(peerAddress: string): boolean;
+		/** Whether one more socket of this peer may open; false answers 503. The request tells who is behind a proxy. */
+		admit(request: Request, peerAddress: string): boolean;
 		open(socket: ServerSocket): SocketSession;
 		/** Longest text frame, in bytes; a longer one closes 1009. */
 		readonly frameBytesMax: number;
@@ -62,7 +63,10 @@ export interface ServeOptions {
 export interface Listener {
 	/** The real address, with the port the system chose. */
 	readonly address: ListenAddress;
-	/** Stops accepting, waits for requests in flight up to the deadline, then cuts what is left. Sockets are closed 1001. */
+	/**
+	 * Takes nothing new (the connection is refused, or the request answered 503), waits for requests in flight up to the deadline,
+	 * then cuts what is left. Sockets are closed 1001. Event streams are the program's to end first.
+	 */
 	stop(deadlineMs: number): Promise<void>;
 }
 

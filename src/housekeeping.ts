@@ -1,0 +1,36 @@
+import { clearInterval, setInterval } from "node:timers";
+import type { Deps } from "./deps.ts";
+import { pruneReplies } from "./enrollment/store.ts";
+import { pruneEvents } from "./events/store.ts";
+import { sweepStaleHosts } from "./hosts/hosts.ts";
+
+/** Rows taken in one pruning step: short enough to hold no lock long. */
+const pruneMax = 1_000;
+
+/** Starts the timed work of one server process: stale hosts, old replies, old events. Several servers may do it at once. Returns what stops it. */
+export function startHousekeeping(deps: Deps): () => Promise<void> {
+	const { staleSeconds } = deps.settings;
+	let running: Promise<void> | undefined;
+
+	async function work(): Promise<void> {
+		const degraded = await sweepStaleHosts(deps, staleSeconds);
+		if (degraded > 0) deps.metrics.hostsDegraded(degraded);
+		await pruneReplies(deps.db.sql, deps.clock.now(), pruneMax);
+		await pruneEvents(deps.db.sql, pruneMax);
+	}
+
+	const timer = setInterval(
+		() => {
+			running ??= work()
+				.catch((error: unknown) => deps.log.warn("housekeeping.failed", { error }))
+				.finally(() => {
+					running = undefined;
+				});
+		},
+		Math.max(250, Math.min(5_000, (staleSeconds * 1_000) / 4)),
+	);
+	return async () => {
+		clearInterval(timer);
+		await running;
+	};
+}

@@ -1,0 +1,236 @@
+import { type ExecutionArgs, type FormattedExecutionResult, GraphQLError } from "graphql";
+import { type Context as ProtocolContext, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer } from "graphql-ws";
+import { MusterError } from "../errors.ts";
+import { closeCodes } from "../protocol/codes.ts";
+import type { ServeOptions, ServerSocket, SocketSession } from "../runtime/port.ts";
+import type { App } from "./app.ts";
+import { endless, type OperationScope, type SocketHandle } from "./scope.ts";
+
+/** What a client sent with `connection_init`, or nothing. */
+export type ConnectionParams = Readonly<Record<string, unknown>>;
+
+export interface SocketOptions<Principal, Context extends object> {
+	readonly app: App<Principal, Context>;
+	/**
+	 * Who the `connection_init` is from; undefined closes with `closeCodes.forbidden`, as does a MusterError, whose message is then the
+	 * reason. Any other error closes 4500 and is logged.
+	 */
+	authenticate(params: ConnectionParams, request: Request, sourceAddress: string): Promise<Principal | undefined>;
+	/** A socket was let in. Called before `connection_ack`, never for a socket that closed meanwhile. */
+	onOpen?(principal: Principal, socket: SocketHandle): void;
+	/** It is gone. Called exactly once for each `onOpen`, whatever its operations do. */
+	onClose?(principal: Principal, socket: SocketHandle, code: number): void;
+	/** Sockets at once from one source address. Default 4,096: a site's robots often share one NAT. */
+	readonly socketsPerAddressMax?: number;
+	/** Operations at once on one socket. Default 64. */
+	readonly operationsPerSocketMax?: number;
+	/** How long a socket may stay without `connection_init`, in milliseconds. Default 10,000. */
+	readonly initTimeoutMs?: number;
+	/** See `ServeOptions`. Defaults: 1 MiB, 30 s, 15 s. */
+	readonly frameBytesMax?: number;
+	readonly idleSeconds?: number;
+	readonly drainTimeoutMs?: number;
+}
+
+/** graphql-ws's own code for a fault of the server. */
+const internalError = 4500;
+
+/** One socket while it lives. */
+interface Connection<Principal, Context> {
+	readonly handle: SocketHandle;
+	readonly request: Request;
+	principal: Principal | undefined;
+	context: (OperationScope<Principal> & Context) | undefined;
+	closed: boolean;
+}
+
+type Extra<Principal, Context> = { readonly connection: Connection<Principal, Context> };
+type Engine = Pick<ReturnType<App<unknown, object>["yoga"]["getEnveloped"]>, "execute" | "subscribe">;
+
+/** graphql-transport-ws for `ServeOptions.sockets`: same schema, rules, masking and limits as over HTTP. */
+export function createSockets<Principal, Context extends object>(
+	options: SocketOptions<Principal, Context>,
+): NonNullable<ServeOptions["sockets"]> {
+	const { app } = options;
+	const perAddressMax = options.socketsPerAddressMax ?? 4_096;
+	const perAddress = new Map<string, number>();
+	const server = protocolServer(options);
+
+	function count(sourceAddress: string, change: 1 | -1): void {
+		const next = (perAddress.get(sourceAddress) ?? 0) + change;
+		if (next > 0) perAddress.set(sourceAddress, next);
+		else perAddress.delete(sourceAddress);
+	}
+
+	function open(socket: ServerSocket): SocketSession {
+		const sourceAddress = app.sourceOf(socket.request, socket.peerAddress);
+		count(sourceAddress, 1);
+		const connection: Connection<Principal, Context> = {
+			handle: { sourceAddress, close: (code, reason) => socket.close(code, reason) },
+			request: socket.request,
+			principal: undefined,
+			context: undefined,
+			closed: false,
+		};
+		let receive: (text: string) => Promise<void> = async () => {};
+		const end = server.opened(
+			{
+				protocol: socket.subprotocol,
+				send: (text) => socket.send(text),
+				close: (code, reason) => socket.close(code ?? internalError, reason ?? ""),
+				onMessage(callback) {
+					receive = callback;
+				},
+			},
+			{ connection },
+		);
+		const fault = (error: unknown) => {
+			// A refused `send` ends its operation this way; the socket is closing then, and that is all there is to know.
+			if (connection.closed || (error instanceof Error && error.name === "SocketClosed")) return;
+			app.log.error("socket.failed", { sourceAddress, error });
+			socket.close(internalError, "Internal server error");
+		};
+		return {
+			message(text) {
+				receive(text).catch(fault);
+			},
+			closed(code, reason) {
+				if (connection.closed) return;
+				connection.closed = true;
+				count(sourceAddress, -1);
+				// Not left to the protocol server: it calls back only after every subscription has ended.
+				if (connection.principal !== undefined) options.onClose?.(connection.principal, connection.handle, code);
+				end(code, reason).catch(fault);
+			},
+		};
+	}
+
+	return {
+		path: "/graphql",
+		subprotocol: (offered) => (offered.includes(GRAPHQL_TRANSPORT_WS_PROTOCOL) ? GRAPHQL_TRANSPORT_WS_PROTOCOL : undefined),
+		admit: (request, peerAddress) => (perAddress.get(app.sourceOf(request, peerAddress)) ?? 0) < perAddressMax,
+		open,
+		frameBytesMax: options.frameBytesMax ?? 1024 * 1024,
+		idleSeconds: options.idleSeconds ?? 30,
+		drainTimeoutMs: options.drainTimeoutMs ?? 15_000,
+	};
+}
+
+function protocolServer<Principal, Context extends object>(options: SocketOptions<Principal, Context>) {
+	const { app } = options;
+	const operationsMax = options.operationsPerSocketMax ?? 64;
+	// The engine that parsed an operation also runs it, so that every plugin sees the whole of it.
+	const engines = new WeakMap<ExecutionArgs, Engine>();
+	const engineOf = (args: ExecutionArgs): Engine => {
+		const engine = engines.get(args);
+		if (engine === undefined) throw new Error("An operation runs that was not prepared");
+		return engine;
+	};
+
+	return makeServer<Record<string, unknown>, Extra<Principal, Context>>({
+		connectionInitWaitTimeout: options.initTimeoutMs ?? 10_000,
+		execute: (args) => engineOf(args).execute(args),
+		subscribe: (args) => engineOf(args).subscribe(args),
+		onConnect: ({ connectionParams, extra }) => admitConnection(options, extra.connection, connectionParams ?? {}),
+		async onSubscribe(protocol, _id, payload) {
+			const prepared = await prepare(app, protocol, payload, operationsMax);
+			if ("errors" in prepared) return prepared.errors;
+			engines.set(prepared.args, prepared.engine);
+			return prepared.args;
+		},
+		onNext: (_protocol, _id, _payload, _args, result) => (result.errors === undefined ? undefined : formatted(result)),
+		// A subscription whose source throws comes here with its raw error.
+		onError: (_protocol, _id, _payload, errors) => errors.map((error) => bare(app.mask(error, app.newRequestId())).toJSON()),
+	});
+}
+
+/** False closes with `closeCodes.forbidden`. */
+async function admitConnection<Principal, Context extends object>(
+	options: SocketOptions<Principal, Context>,
+	connection: Connection<Principal, Context>,
+	params: ConnectionParams,
+): Promise<boolean> {
+	const { handle, request } = connection;
+	try {
+		const principal = await options.authenticate(params, request, handle.sourceAddress);
+		if (principal === undefined) return false;
+		const scope: OperationScope<Principal> = {
+			request,
+			requestId: options.app.newRequestId(),
+			sourceAddress: handle.sourceAddress,
+			principal,
+			socket: handle,
+			http: { headers: {} },
+			signal: endless,
+			fellBehind: () => handle.close(closeCodes.fellBehind, "The subscriber fell behind: reconnect and read the state anew"),
+		};
+		const context = await options.app.createContext(scope);
+		if (connection.closed) return false;
+		connection.context = { ...scope, ...context };
+		connection.principal = principal;
+		options.onOpen?.(principal, handle);
+		return true;
+	} catch (error) {
+		if (!(error instanceof MusterError)) throw error;
+		handle.close(closeCodes.forbidden, error.message);
+		return false;
+	}
+}
+
+type Prepared = { readonly errors: readonly GraphQLError[] } | { readonly args: ExecutionArgs; readonly engine: Engine };
+
+/** Parses and checks one operation through Yoga's engine. What a plugin throws on the way is the operation's error, not the socket's end. */
+async function prepare<Principal, Context extends object>(
+	app: App<Principal, Context>,
+	protocol: ProtocolContext<Record<string, unknown>, Extra<Principal, Context>>,
+	params: {
+		readonly query: string;
+		readonly operationName?: string | null | undefined;
+		readonly variables?: Record<string, unknown> | null | undefined;
+	},
+	operationsMax: number,
+): Promise<Prepared> {
+	const requestId = app.newRequestId();
+	try {
+		const { context } = protocol.extra.connection;
+		if (context === undefined) throw new Error("An operation came on a socket that was not let in");
+		if (Object.keys(protocol.subscriptions).length > operationsMax) {
+			throw new MusterError(
+				"SERVICE_UNAVAILABLE",
+				`This socket runs ${operationsMax} operations, the most it may: complete one, or open another socket`,
+			);
+		}
+		const engine = app.yoga.getEnveloped({ ...context, requestId, http: { headers: {} }, params });
+		const document = engine.parse(params.query);
+		const errors = engine.validate(engine.schema, document);
+		if (errors.length > 0) return { errors: errors.map(bare) };
+		const args: ExecutionArgs = {
+			schema: engine.schema,
+			document,
+			operationName: params.operationName ?? null,
+			variableValues: params.variables ?? null,
+			contextValue: await engine.contextFactory(),
+		};
+		return { args, engine };
+	} catch (error) {
+		return { errors: [bare(app.mask(error, requestId))] };
+	}
+}
+
+interface Result {
+	readonly data?: Record<string, unknown> | null | undefined;
+	readonly errors?: readonly GraphQLError[] | undefined;
+	readonly extensions?: Record<string, unknown> | undefined;
+}
+
+function formatted({ data, errors = [], extensions }: Result): FormattedExecutionResult {
+	const shown: FormattedExecutionResult = { errors: errors.map((error) => bare(error).toJSON()) };
+	return { ...shown, ...(data === undefined ? {} : { data }), ...(extensions === undefined ? {} : { extensions }) };
+}
+
+/** Without what Yoga notes for its HTTP replies. */
+function bare(error: GraphQLError): GraphQLError {
+	if (error.extensions.http === undefined) return error;
+	const { http: _http, ...extensions } = error.extensions;
+	return new GraphQLError(error.message, { nodes: error.nodes ?? null, path: error.path ?? null, extensions });
+}

@@ -1,0 +1,154 @@
+import process from "node:process";
+import { problem } from "../http/respond.ts";
+import { within } from "../lib/within.ts";
+import { closeCodes } from "../protocol/codes.ts";
+import { type DrainGate, drainGate, SocketClosed } from "./drain.ts";
+
+import { boundBody, closeReason, judgeUpgrade } from "./gate.ts";
+import type { Listener, Runtime, ServeOptions, ServerSocket, SocketSession } from "./port.ts";
+import { limits } from "./limits.ts";
+
+type Sockets = NonNullable<ServeOptions["sockets"]>;
+
+/** What Bun keeps for us beside each WebSocket. */
+interface SocketState {
+	readonly peerAddress: string;
+	readonly subprotocol: string;
+	readonly request: Request;
+	session?: SocketSession;
+	gate?: DrainGate;
+	closing?: ReturnType<typeof setTimeout>;
+}
+
+type BunSocket = Bun.ServerWebSocket<SocketState>;
+
+/** The adapter for Bun. */
+export const bunRuntime: Runtime = {
+	name: "bun",
+	version: Bun.version,
+	serve,
+	onSignal(handler) {
+		for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => handler(signal));
+	},
+	onUncaught(handler) {
+		// Bun lets a throw inside setImmediate pass with exit 0 unless both handlers are there (bun#38522).
+		const fatal = (error: unknown) => {
+			if (!handler(error)) process.exit(70);
+		};
+		process.on("uncaughtException", fatal);
+		process.on("unhandledRejection", fatal);
+	},
+	exit: (code) => process.exit(code),
+};
+
+async function serve(options: ServeOptions): Promise<Listener> {
+	const open = new Set<BunSocket>();
+	const server = Bun.serve<SocketState>({
+		hostname: options.listen.hostname,
+		port: options.listen.port,
+		// The default of 10 s would cut event streams, which ping every 12 s.
+		idleTimeout: limits.httpIdleSeconds,
+		// Ours answers first and in JSON (gate.ts); this one only bounds what Bun takes in for a request that nobody reads.
+		maxRequestBodySize: options.bodyBytesMax * 2,
+		development: false,
+		fetch: (request, bun) => answer(options, request, bun),
+		error(error) {
+			options.onFault(error);
+			return new Response(null, { status: 500 });
+		},
+		...(options.sockets === undefined
+			? { websocket: { message() {} } }
+			: { websocket: socketHandler(options.sockets, open, (error) => options.onFault(error)) }),
+	});
+	return {
+		address: { hostname: server.hostname ?? options.listen.hostname, port: server.port ?? options.listen.port },
+		async stop(deadlineMs) {
+			const stopped = server.stop();
+			for (const socket of open) closeSocket(socket, closeCodes.goingAway, "The server is stopping");
+			if (!(await within(stopped, deadlineMs))) await within(server.stop(true), limits.closeGraceMs);
+		},
+	};
+}
+
+async function answer(options: ServeOptions, request: Request, server: Bun.Server<SocketState>): Promise<Response | undefined> {
+	const peerAddress = server.requestIP(request)?.address ?? "";
+	const verdict = judgeUpgrade(request, options.sockets, peerAddress);
+	switch (verdict.kind) {
+		case "refuse":
+			return verdict.response;
+		case "upgrade": {
+			const { subprotocol } = verdict;
+			const data = { peerAddress, subprotocol, request };
+			if (server.upgrade(request, { data, headers: { "sec-websocket-protocol": subprotocol } })) return undefined;
+			return problem(400, "BAD_UPGRADE", "The WebSocket handshake is incomplete");
+		}
+		case "http": {
+			const bounded = await boundBody(request, options.bodyBytesMax);
+			return bounded instanceof Response ? bounded : options.fetch(bounded, { peerAddress });
+		}
+	}
+}
+
+function socketHandler(sockets: Sockets, open: Set<BunSocket>, onFault: (error: unknown) => void): Bun.WebSocketHandler<SocketState> {
+	return {
+		// Bun pings by itself and closes a peer that stays silent this long.
+		idleTimeout: sockets.idleSeconds,
+		sendPings: true,
+		// One byte of slack, so that it is our own check that closes with 1009 and a reason.
+		maxPayloadLength: sockets.frameBytesMax,
+		backpressureLimit: limits.sendBufferBytesMax,
+		closeOnBackpressureLimit: false,
+		perMessageDeflate: false,
+		open(ws) {
+			open.add(ws);
+			ws.data.gate = drainGate({
+				buffered: () => ws.getBufferedAmount(),
+				pollMs: limits.drainSafetyPollMs,
+				stallMs: sockets.drainTimeoutMs,
+				stalled: () => closeSocket(ws, closeCodes.fellBehind, "The peer reads too slowly"),
+			});
+			ws.data.session = sockets.open(serverSocket(ws, ws.data.gate));
+		},
+		message(ws, message) {
+			if (typeof message === "string") ws.data.session?.message(message);
+			else closeSocket(ws, 1003, "Text frames only");
+		},
+		drain(ws) {
+			ws.data.gate?.progress();
+		},
+		close(ws, code, reason) {
+			open.delete(ws);
+			clearTimeout(ws.data.closing);
+			ws.data.gate?.close();
+			// Bun calls this from within `ws.close`; a resolver that closes its own socket must not be re-entered.
+			queueMicrotask(() => ws.data.session?.closed(code, reason));
+		},
+		error: onFault,
+	};
+}
+
+function serverSocket(ws: BunSocket, gate: DrainGate): ServerSocket {
+	const { peerAddress, subprotocol, request } = ws.data;
+	return {
+		peerAddress,
+		subprotocol,
+		request,
+		send(text) {
+			if (ws.data.closing !== undefined) return Promise.reject(new SocketClosed());
+			const status = ws.send(text);
+			if (status !== 0) return gate.handed(text.length);
+			// Dropped: the peer has left, or its buffer is full of frames that nobody awaited. Never go on with a gap.
+			closeSocket(ws, closeCodes.fellBehind, "The peer reads too slowly");
+			return Promise.reject(new SocketClosed());
+		},
+		close: (code, reason) => closeSocket(ws, code, reason),
+	};
+}
+
+/** Sends the close frame, and cuts the connection when it has not ended after a grace. Idempotent. */
+function closeSocket(ws: BunSocket, code: number, reason: string): void {
+	if (ws.data.closing !== undefined) return;
+	ws.data.gate?.close();
+	ws.data.closing = setTimeout(() => ws.terminate(), limits.closeGraceMs);
+	ws.close(code, closeReason(reason));
+}

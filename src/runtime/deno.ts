@@ -1,0 +1,238 @@
+import { problem } from "../http/respond.ts";
+import { within } from "../lib/within.ts";
+import { closeCodes } from "../protocol/codes.ts";
+import { drainGate, SocketClosed } from "./drain.ts";
+import { boundBody, closeReason, inFlight, judgeUpgrade } from "./gate.ts";
+import { limits } from "./limits.ts";
+import type { Listener, Runtime, ServeOptions, SocketSession } from "./port.ts";
+
+type Sockets = NonNullable<ServeOptions["sockets"]>;
+type Signal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+/** The part of Deno that this file uses; the project type-checks with bun-types only, and both declare globals. */
+declare const Deno: {
+	readonly version: { readonly deno: string };
+	readonly internal: symbol;
+	serve(options: DenoServeOptions, handler: (request: Request, info: DenoServeInfo) => Promise<Response>): DenoServer;
+	upgradeWebSocket(request: Request, options: { protocol: string; idleTimeout: number }): { socket: WebSocket; response: Response };
+	addSignalListener(signal: Signal, handler: () => void): void;
+	exit(code: number): never;
+};
+
+interface DenoServeOptions {
+	readonly hostname: string;
+	readonly port: number;
+	readonly signal: AbortSignal;
+	onListen(): void;
+	onError(error: unknown): Response;
+}
+
+interface DenoServeInfo {
+	readonly remoteAddr: { readonly hostname?: string };
+	/** Settles when the response was sent, or its connection ended. */
+	readonly completed: Promise<void>;
+}
+
+interface DenoServer {
+	readonly addr: { readonly hostname: string; readonly port: number };
+	shutdown(): Promise<void>;
+	readonly finished: Promise<void>;
+}
+
+type CloseSocket = (code: number, reason: string) => void;
+
+/** The adapter for Deno. Needs `"unstable": ["no-legacy-abort"]`, else every request's signal aborts on success. */
+export const denoRuntime: Runtime = {
+	name: "deno",
+	version: Deno.version.deno,
+	serve,
+	onSignal(handler) {
+		for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+			try {
+				Deno.addSignalListener(signal, () => handler(signal));
+			} catch {
+				// Windows has no such signal.
+			}
+		}
+	},
+	onUncaught(handler) {
+		globalThis.addEventListener("error", (event) => {
+			event.preventDefault();
+			if (!handler(Reflect.get(event, "error"))) Deno.exit(70);
+		});
+		globalThis.addEventListener("unhandledrejection", (event) => {
+			event.preventDefault();
+			if (!handler(Reflect.get(event, "reason"))) Deno.exit(70);
+		});
+	},
+	exit: (code) => Deno.exit(code),
+};
+
+async function serve(options: ServeOptions): Promise<Listener> {
+	const open = new Set<CloseSocket>();
+	const cut = new AbortController();
+	const flights = inFlight();
+	let stopping = false;
+	const server = Deno.serve(
+		{
+			hostname: options.listen.hostname,
+			port: options.listen.port,
+			signal: cut.signal,
+			onListen() {},
+			onError(error) {
+				// A client that leaves during a slow query is no fault of ours.
+				if (!isAbort(error)) options.onFault(error);
+				return new Response(null, { status: 500 });
+			},
+		},
+		async (request, info) => {
+			if (stopping) return problem(503, "STOPPING", "The server is stopping: try again soon", { connection: "close", "retry-after": "5" });
+			flights.add(info.completed);
+			return answer(options, open, request, info.remoteAddr.hostname ?? "");
+		},
+	);
+	return {
+		address: { hostname: server.addr.hostname, port: server.addr.port },
+		async stop(deadlineMs) {
+			stopping = true;
+			for (const close of open) close(closeCodes.goingAway, "The server is stopping");
+			// Not `shutdown` at once: it takes the bodies away from requests in flight ("Cannot read body"), and after it nothing can be cut any more.
+			const isIdle = await within(flights.idle(), deadlineMs);
+			if (isIdle) await within(server.shutdown(), limits.closeGraceMs);
+			else cut.abort();
+			await within(server.finished, limits.closeGraceMs);
+		},
+	};
+}
+
+function isAbort(error: unknown): boolean {
+	return error instanceof Error && error.name === "AbortError";
+}
+
+async function answer(options: ServeOptions, open: Set<CloseSocket>, request: Request, peerAddress: string): Promise<Response> {
+	const verdict = judgeUpgrade(request, options.sockets, peerAddress);
+	switch (verdict.kind) {
+		case "refuse":
+			return verdict.response;
+		case "upgrade":
+			return upgrade(options, open, request, peerAddress, verdict.subprotocol);
+		case "http": {
+			const bounded = await boundBody(request, options.bodyBytesMax);
+			return bounded instanceof Response ? bounded : options.fetch(bounded, { peerAddress });
+		}
+	}
+}
+
+function upgrade(options: ServeOptions, open: Set<CloseSocket>, request: Request, peerAddress: string, subprotocol: string): Response {
+	const { sockets } = options;
+	if (sockets === undefined) return problem(404, "NOT_FOUND", "There are no sockets here");
+	// Deno takes the headers back with the upgrade ("Request closed").
+	const readable = new Request(request.url, { headers: new Headers(request.headers) });
+	let upgraded: { socket: WebSocket; response: Response };
+	try {
+		upgraded = Deno.upgradeWebSocket(request, { protocol: subprotocol, idleTimeout: sockets.idleSeconds });
+	} catch {
+		return problem(400, "BAD_UPGRADE", "The WebSocket handshake is incomplete");
+	}
+	attach(upgraded.socket, sockets, open, { peerAddress, subprotocol, request: readable }, (error) => options.onFault(error));
+	return upgraded.response;
+}
+
+/** Ties one Deno WebSocket to a session: sends, frames, closing, and what Deno leaves out (limits, cutting a dead peer). */
+function attach(
+	socket: WebSocket,
+	sockets: Sockets,
+	open: Set<CloseSocket>,
+	peer: { readonly peerAddress: string; readonly subprotocol: string; readonly request: Request },
+	onFault: (error: unknown) => void,
+): void {
+	let session: SocketSession | undefined;
+	let ending: { readonly code: number; readonly reason: string; readonly timer: ReturnType<typeof setTimeout> } | undefined;
+	let ended = false;
+	const gate = drainGate({
+		buffered: () => socket.bufferedAmount,
+		pollMs: limits.drainPollMs,
+		stallMs: sockets.drainTimeoutMs,
+		stalled: () => close(closeCodes.fellBehind, "The peer reads too slowly"),
+	});
+
+	function close(code: number, reason: string): void {
+		if (ending !== undefined || ended) return;
+		gate.close();
+		const timer = setTimeout(() => {
+			cutConnection(socket);
+			finish(code, reason);
+		}, limits.closeGraceMs);
+		ending = { code, reason, timer };
+		socket.close(code, closeReason(reason));
+	}
+
+	function finish(code: number, reason: string): void {
+		if (ended) return;
+		ended = true;
+		open.delete(close);
+		clearTimeout(ending?.timer);
+		gate.close();
+		guarded(() => session?.closed(code, reason));
+	}
+
+	function send(text: string): Promise<void> {
+		if (ending !== undefined || ended || socket.readyState !== WebSocket.OPEN) return Promise.reject(new SocketClosed());
+		socket.send(text);
+		if (socket.bufferedAmount <= limits.sendBufferBytesMax) return gate.handed(text.length);
+		close(closeCodes.fellBehind, "The peer reads too slowly");
+		return Promise.reject(new SocketClosed());
+	}
+
+	socket.binaryType = "arraybuffer";
+	/** A throw in a listener would end the process. */
+	function guarded(work: () => void): void {
+		try {
+			work();
+		} catch (error) {
+			onFault(error);
+			close(1011, "Internal server error");
+		}
+	}
+
+	socket.addEventListener("open", () => {
+		open.add(close);
+		guarded(() => {
+			session = sockets.open({ ...peer, send, close });
+		});
+	});
+	socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
+		if (ending !== undefined) return;
+		if (typeof data !== "string") close(1003, "Text frames only");
+		else if (isLonger(data, sockets.frameBytesMax)) close(closeCodes.tooBig, `Frames are ${sockets.frameBytesMax} bytes at most`);
+		else guarded(() => session?.message(data));
+	});
+	socket.addEventListener("close", (event) => finish(event.code, event.reason));
+	// A close event follows every error; without a listener Deno would report it as uncaught.
+	socket.addEventListener("error", (event) => event.preventDefault());
+}
+
+/** Whether a text has more than `bytesMax` bytes in UTF-8; counts them only when its length leaves a doubt. */
+function isLonger(text: string, bytesMax: number): boolean {
+	if (text.length > bytesMax) return true;
+	return text.length * 3 > bytesMax && new TextEncoder().encode(text).byteLength > bytesMax;
+}
+
+/**
+ * Drops the TCP connection of a peer that never answered our close frame. Deno has no call for it and would keep the connection
+ * for good, so this closes the socket's resource through Deno's internals, as its own idle timer does (ext/websocket,
+ * 01_websocket.js). When a later Deno has moved them, nothing happens here and the connection waits for its peer; the
+ * conformance suite notices.
+ */
+function cutConnection(socket: WebSocket): void {
+	const idSymbol = Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === "[[rid]]");
+	const resourceId: unknown = idSymbol === undefined ? undefined : Reflect.get(socket, idSymbol);
+	const internals: unknown = Reflect.get(Deno, Deno.internal);
+	if (typeof resourceId !== "number" || !isRecord(internals) || !isRecord(internals.core)) return;
+	const { tryClose } = internals.core;
+	if (typeof tryClose === "function") tryClose(resourceId);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+	return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,191 @@
+import { randomUUID } from "node:crypto";
+import { join, resolve } from "node:path";
+import { type Authenticator, createAuthenticator, type Shown } from "./auth/authenticate.ts";
+import type { Principal } from "./auth/principal.ts";
+import { tokenVerifier } from "./auth/tokens.ts";
+import type { Config } from "./config.ts";
+import { openDb } from "./db/client.ts";
+import { startEmbedded } from "./db/embedded.ts";
+import { migrate } from "./db/migrate.ts";
+import type { Deps } from "./deps.ts";
+import { createEnroller } from "./enrollment/enroll.ts";
+import { createLimiter } from "./enrollment/limiter.ts";
+import { createProver } from "./enrollment/prove.ts";
+import { MusterError } from "./errors.ts";
+import { openPostgresBus } from "./events/postgres-bus.ts";
+import { createContext, type GraphQLContext } from "./graphql/context.ts";
+import { schema } from "./graphql/schema.ts";
+import { createApp } from "./http/app.ts";
+import { metricsHandler } from "./http/metrics.ts";
+import type { OperationScope } from "./http/scope.ts";
+import { createSockets } from "./http/socket.ts";
+import { startHousekeeping } from "./housekeeping.ts";
+import { openHasher } from "./keys/hasher.ts";
+import { systemClock } from "./lib/clock.ts";
+import { idMint } from "./lib/id.ts";
+import type { Log } from "./lib/log.ts";
+import { systemRandom } from "./lib/random.ts";
+import type { Secret } from "./lib/secret.ts";
+import { createMetrics } from "./metrics/registry.ts";
+import { closeCodes } from "./protocol/codes.ts";
+import type { Listener, Runtime } from "./runtime/port.ts";
+import { keptSecret, makeDataDir } from "./secrets.ts";
+import { openHeartbeats } from "./workers/heartbeats.ts";
+import { openLiveSockets } from "./workers/live-sockets.ts";
+
+/** A running server process. */
+export interface Server {
+	/** Where workers and people reach it: the LAN listener's address as a URL, or MUSTER_PUBLIC_URL. */
+	readonly url: string;
+	readonly metricsUrl: string;
+	readonly deps: Deps;
+	readonly jwtSecret: Secret;
+	/** Drains and stops: no new work, requests in flight are answered, heartbeats written, the embedded database stopped. */
+	stop(): Promise<void>;
+}
+
+const migrationsDir = join(import.meta.dirname, "..", "migrations");
+const bodyBytesMax = 1024 * 1024;
+const stopMs = 5_000;
+/** Timers take at most 2^31 - 1 ms. */
+const timerMsMax = 2_147_483_647;
+
+/** Opens everything in order and undoes it in reverse when a step fails. */
+export async function openServer(config: Config, runtime: Runtime, log: Log): Promise<Server> {
+	const undo: (() => unknown)[] = [];
+	async function stop(): Promise<void> {
+		for (const step of undo.splice(0).reverse()) {
+			await Promise.resolve(step()).catch((error: unknown) => log.warn("server.stop_failed", { error }));
+		}
+	}
+	try {
+		return { ...(await open(config, runtime, log, undo)), stop };
+	} catch (error) {
+		await stop();
+		throw error;
+	}
+}
+
+async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unknown)[]): Promise<Omit<Server, "stop">> {
+	const dataDir = resolve(config.dataDir);
+	await makeDataDir(dataDir);
+	const jwtSecret = config.jwtSecret ?? (await keptSecret(dataDir, "jwt-secret", systemRandom));
+	const metrics = createMetrics();
+	const database = config.database ?? (await embedded(dataDir, log, undo));
+	const applied = await migrate({ directUrl: database.directUrl, dir: migrationsDir, log });
+	if (applied > 0) log.info("database.migrated", { applied });
+	const db = openDb({ ...database, log, applicationName: "muster" });
+	undo.push(() => db.close(stopMs));
+	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics, processId: randomUUID() });
+	undo.push(() => bus.close());
+
+	const deps: Deps = {
+		db,
+		bus,
+		metrics,
+		log,
+		clock: systemClock,
+		random: systemRandom,
+		mintId: idMint(systemClock, systemRandom),
+		hasher: openHasher(metrics),
+		settings: { externalWorkers: config.externalWorkers, heartbeatSeconds: config.heartbeatSeconds, staleSeconds: config.staleSeconds, serverAddress: config.serverAddr ?? null },
+	};
+	const heartbeats = openHeartbeats(deps);
+	undo.push(() => heartbeats.close());
+	undo.push(startHousekeeping(deps));
+	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
+	const parts = { deps, heartbeats, enroller: createEnroller(deps, createProver(deps), limiter) };
+	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
+
+	const app = createApp<Principal, GraphQLContext>({
+		schema,
+		config,
+		log,
+		random: systemRandom,
+		metricsHook: metrics.httpRequest,
+		createContext: async (scope) => createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
+		ready: async () => {
+			const away = await db.ping(1_500).then(
+				() => undefined,
+				() => "PostgreSQL does not answer",
+			);
+			return [{ name: "database", ok: away === undefined, reason: away }];
+		},
+	});
+	const live = openLiveSockets(bus);
+	undo.push(() => live.close());
+	const sockets = createSockets<Principal, GraphQLContext>({ app, ...socketHooks(deps, authenticator, live) });
+
+	const listeners: Listener[] = [];
+	const onFault = (error: unknown) => log.error("http.fault", { error });
+	undo.push(async () => {
+		app.endStreams();
+		await Promise.all(listeners.map((listener) => listener.stop(stopMs)));
+	});
+	for (const listen of [config.listen, ...(config.apiListen === undefined ? [] : [config.apiListen])]) {
+		listeners.push(await runtime.serve({ listen, fetch: (request, info) => app.fetch(request, info), sockets, bodyBytesMax, onFault }));
+	}
+	const metricsListener = await runtime.serve({ listen: config.metricsListen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault });
+	listeners.push(metricsListener);
+	const [first] = listeners;
+	const url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
+	return { url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+}
+
+async function embedded(dataDir: string, log: Log, undo: (() => unknown)[]) {
+	const database = await startEmbedded({ dataDir, log });
+	undo.push(() => database.stop());
+	return { url: database.url, directUrl: database.url };
+}
+
+function fromHeaders(authenticator: Authenticator, { request, sourceAddress }: OperationScope<Principal>): Promise<Principal> {
+	return authenticator.authenticate({
+		bearer: bearerOf(request.headers.get("authorization")),
+		workerId: request.headers.get("muster-worker-id") ?? undefined,
+		nodeName: undefined,
+		sourceAddress,
+	});
+}
+
+function socketHooks(deps: Deps, authenticator: Authenticator, live: ReturnType<typeof openLiveSockets>) {
+	const expiries = new WeakMap<object, ReturnType<typeof setTimeout>>();
+	return {
+		async authenticate(params: Readonly<Record<string, unknown>>, request: Request, sourceAddress: string): Promise<Principal> {
+			const shown: Shown = {
+				bearer: text(params["apiKey"]) ?? bearerOf(text(params["authorization"]) ?? text(params["Authorization"]) ?? request.headers.get("authorization")),
+				workerId: text(params["workerId"]),
+				nodeName: text(params["nodeName"]),
+				sourceAddress,
+			};
+			const principal = await authenticator.authenticate(shown);
+			if (principal.kind === "anonymous" && principal.why !== null) throw new MusterError("UNAUTHENTICATED", principal.why);
+			return principal;
+		},
+		onOpen(principal: Principal, socket: { close(code: number, reason: string): void }) {
+			if (principal.kind === "anonymous") return;
+			deps.metrics.sockets(principal.kind, 1);
+			if (principal.kind === "worker") return live.opened(principal, socket);
+			const leftMs = Math.min(principal.expiresAt - deps.clock.now(), timerMsMax);
+			expiries.set(socket, setTimeout(() => socket.close(closeCodes.forbidden, "The admin token has expired"), leftMs));
+		},
+		onClose(principal: Principal, socket: { close(code: number, reason: string): void }) {
+			if (principal.kind === "anonymous") return;
+			deps.metrics.sockets(principal.kind, -1);
+			if (principal.kind === "worker") live.closed(principal, socket);
+			else clearTimeout(expiries.get(socket));
+		},
+	};
+}
+
+function bearerOf(header: string | null | undefined): string | undefined {
+	return /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1];
+}
+
+function text(value: unknown): string | undefined {
+	return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function urlOf({ hostname, port }: { readonly hostname: string; readonly port: number }): string {
+	const host = hostname === "0.0.0.0" ? "127.0.0.1" : hostname === "::" ? "[::1]" : hostname.includes(":") ? `[${hostname}]` : hostname;
+	return `http://${host}:${port}`;
+}

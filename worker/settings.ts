@@ -1,0 +1,91 @@
+/** One thing a user can set: by flag, by variable, by a file that holds the value. */
+export interface Setting {
+	readonly variable: string;
+	/** What `--help` says about it, default included. */
+	readonly help: string;
+	/** Shown in `--help` in place of the value. */
+	readonly placeholder: string;
+	/** Whether a `_FILE` twin exists; not for settings that are a file's path themselves. */
+	readonly twin: boolean;
+}
+
+/** Every setting of the worker (DESIGN.md, Names that users and scripts rely on). */
+export const settings = {
+	url: { variable: "MUSTER_URL", placeholder: "URL", twin: true, help: "where to enroll, used once: http(s)://host:port" },
+	serverAddr: {
+		variable: "MUSTER_SERVER_ADDR",
+		placeholder: "ADDRESS",
+		twin: true,
+		help: "where to report afterwards (default: what the enroll reply says, else MUSTER_URL)",
+	},
+	enrollToken: {
+		variable: "MUSTER_ENROLL_TOKEN",
+		placeholder: "KEY",
+		twin: true,
+		help: "the key that lets this host in: mst_site_…, mst_enroll_… or mst_host_…",
+	},
+	siteCode: { variable: "MUSTER_SITE_CODE", placeholder: "CODE", twin: true, help: "the site of a site key" },
+	tenant: { variable: "MUSTER_TENANT", placeholder: "NAME", twin: true, help: "the tenant of a site key (default: the server's)" },
+	sharedSecret: { variable: "MUSTER_SHARED_SECRET", placeholder: "TEXT", twin: true, help: "the cluster's secret, with a host token" },
+	workerId: { variable: "MUSTER_WORKER_ID", placeholder: "ID", twin: true, help: "with an API key: run as this worker, without enrolling" },
+	workerApiKey: { variable: "MUSTER_WORKER_API_KEY", placeholder: "KEY", twin: true, help: "the API key of that worker" },
+	workerName: {
+		variable: "MUSTER_WORKER_NAME",
+		placeholder: "NAME",
+		twin: true,
+		help: "this worker's name, needed to enroll (alias: MUSTER_NODE_NAME, --node-name)",
+	},
+	nodeName: { variable: "MUSTER_NODE_NAME", placeholder: "NAME", twin: true, help: "" },
+	labels: { variable: "MUSTER_LABELS", placeholder: "K=V,K=V", twin: true, help: "labels to enroll with" },
+	stateDir: {
+		variable: "MUSTER_STATE_DIR",
+		placeholder: "PATH",
+		twin: true,
+		help: "where the credential is kept (default: /var/lib/muster, or ~/.muster without rights to it)",
+	},
+	machineIdFile: {
+		variable: "MUSTER_MACHINE_ID_FILE",
+		placeholder: "PATH",
+		twin: false,
+		help: "take the machine's identity from this file alone (containers and tests)",
+	},
+	logFormat: { variable: "MUSTER_LOG_FORMAT", placeholder: "text|json", twin: true, help: "form of the log lines (text)" },
+	logLevel: { variable: "MUSTER_LOG_LEVEL", placeholder: "LEVEL", twin: true, help: "debug, info, warn or error (info)" },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof settings;
+
+/** The settings' names, in the order of `--help`. */
+export const settingNames = Object.keys(settings) as readonly SettingName[];
+
+/** A variable's flag: `MUSTER_WORKER_NAME` is `--worker-name`. */
+export function flagOf(variable: string): string {
+	return `--${variable
+		.replace(/^MUSTER_/, "")
+		.toLowerCase()
+		.replaceAll("_", "-")}`;
+}
+
+/** Variables that mean something to Muster, though not to this worker: never reported as a slip of the pen. */
+export const foreignVariables: readonly string[] = [
+	"MUSTER_METRICS_PORT",
+	"MUSTER_MESH_STATE_DIR",
+	"MUSTER_DATA_DIR",
+	"MUSTER_LISTEN",
+	"MUSTER_API_LISTEN",
+	"MUSTER_METRICS_LISTEN",
+	"MUSTER_PUBLIC_URL",
+	"MUSTER_JWT_SECRET",
+	"MUSTER_MASTER_KEY",
+	"MUSTER_OIDC_ISSUER",
+	"MUSTER_OIDC_AUDIENCE",
+	"MUSTER_EXTERNAL_WORKERS",
+	"MUSTER_HEARTBEAT_SECONDS",
+	"MUSTER_STALE_SECONDS",
+	"MUSTER_RATE_LIMIT",
+	"MUSTER_LOCKOUT",
+	"MUSTER_TRUSTED_PROXIES",
+	"MUSTER_MESH",
+	"MUSTER_FUSE_DEADLINE_SECONDS",
+	"MUSTER_EVENT_BUS",
+];

@@ -1,0 +1,126 @@
+import type { Clock } from "../src/lib/clock.ts";
+import type { Log } from "../src/lib/log.ts";
+import type { Random } from "../src/lib/random.ts";
+import { exitCodes } from "../src/protocol/codes.ts";
+import { type Endpoint, parseEndpoint } from "./address.ts";
+import { callCheck, type Fetch } from "./client.ts";
+import { type Config, missingForEnrollment } from "./config.ts";
+import { type Disk, systemDisk } from "./disk.ts";
+import { type Enrollment, enrollment } from "./enrollment.ts";
+import { readHostname, readPlatform, readVitals } from "./facts.ts";
+import { Fatal } from "./fatal.ts";
+import { type Identity, type IdentityStore, identityStore } from "./identity.ts";
+import { type Processes, takeLock } from "./lock.ts";
+import { type Assignment, type Loop, startLoop } from "./loop.ts";
+import { deriveMachineUid, readMachineIds } from "./machine-uid.ts";
+import { type OpenSocket, openSocket } from "./socket.ts";
+import { openStateDir } from "./state-dir.ts";
+import type { Timers } from "./timers.ts";
+import { workerVersion } from "./version.ts";
+
+/** What a worker is started with. */
+export interface StartDeps {
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly timers: Timers;
+	readonly log: Log;
+	readonly processes: Processes;
+	readonly disk?: Disk;
+	readonly fetch?: Fetch;
+	readonly openSocket?: OpenSocket;
+}
+
+/**
+ * Starts `run`, or with `enrollOnlySeconds` the command `enroll`: takes the state directory, finds out whether there is a credential, and sets the
+ * loop going. The directory is free again when the loop's `done` resolves. Throws `Fatal`, or `Problems` when something is not configured.
+ */
+export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: number | undefined): Loop {
+	const disk = deps.disk ?? systemDisk;
+	const fetch = deps.fetch ?? globalThis.fetch;
+	const stateDir = openStateDir(config.stateDir);
+	const lock = takeLock({ ...deps, disk }, stateDir);
+	try {
+		const store = identityStore(disk, stateDir);
+		const identity = findIdentity(deps.log, store, config);
+		const work: Assignment = {
+			identity,
+			enrollment: identity === undefined ? prepareEnrollment({ ...deps, disk, fetch, store }, config, stateDir) : undefined,
+			enrollOnlySeconds,
+			endpointFor: (known) => reportEndpoint(config, known),
+			nameFor: (known) => reportName(deps.log, config, known),
+		};
+		const known = identity === undefined ? {} : { workerId: identity.credential.workerId };
+		deps.log.info("worker.started", { version: workerVersion, stateDir, ...known });
+		const loop = startLoop(
+			{
+				...deps,
+				openSocket: deps.openSocket ?? openSocket,
+				check: (endpoint, credential, signal) => callCheck(fetch, endpoint, credential, signal),
+				readVitals,
+				touchLock: () => lock.touch(),
+			},
+			work,
+		);
+		return { signal: (name) => loop.signal(name), done: loop.done.finally(() => lock.release()) };
+	} catch (error) {
+		lock.release();
+		throw error;
+	}
+}
+
+/** Several things that are wrong or missing in the configuration, one line each. */
+export class Problems extends Error {
+	override readonly name = "Problems";
+	readonly lines: readonly string[];
+
+	constructor(lines: readonly string[]) {
+		super(lines.join("; "));
+		this.lines = lines;
+	}
+}
+
+function findIdentity(log: Log, store: IdentityStore, config: Config): Identity | undefined {
+	if (config.apiKey === undefined) return store.load();
+	const kept = store.peek();
+	if (kept !== undefined && kept.credential.workerId !== config.apiKey.workerId) {
+		log.warn("credential.ignored", {
+			workerId: kept.credential.workerId,
+			why: "MUSTER_WORKER_ID names another worker, and settings beat the state directory",
+		});
+	}
+	return { credential: { workerId: config.apiKey.workerId, apiKey: config.apiKey.key }, server: undefined };
+}
+
+function prepareEnrollment(
+	deps: StartDeps & { readonly disk: Disk; readonly fetch: Fetch; readonly store: IdentityStore },
+	config: Config,
+	stateDir: string,
+): Enrollment {
+	const { url, enrollKey, name } = config;
+	if (url === undefined || enrollKey === undefined || name === undefined) throw new Problems(missingForEnrollment(config));
+	const machineUid = deriveMachineUid(
+		{ disk: deps.disk, random: deps.random, readIds: () => readMachineIds(deps.disk) },
+		{ stateDir, machineIdFile: config.machineIdFile },
+	);
+	const facts = { name, hostname: readHostname(), machineUid, platform: readPlatform(), version: workerVersion, labels: config.labels };
+	return enrollment(deps, { endpoint: url, key: enrollKey, facts });
+}
+
+/** The configured address, else what the enroll reply said, else where it enrolled. */
+function reportEndpoint(config: Config, { server }: Identity): Endpoint {
+	const told = [server?.address, server?.enrolledAt].map((text) => (text ? parseEndpoint(text) : undefined));
+	const endpoint = config.serverAddr ?? told[0] ?? config.url ?? told[1];
+	if (endpoint === undefined) {
+		throw new Fatal(exitCodes.config, "Cannot report: neither MUSTER_SERVER_ADDR nor MUSTER_URL is set, give the server's address");
+	}
+	return endpoint;
+}
+
+/** The server pins the connection to the name it enrolled this worker under (H9), so that name beats a later setting. */
+function reportName(log: Log, config: Config, { server }: Identity): string | undefined {
+	if (server === undefined) return config.name;
+	if (config.name !== undefined && config.name !== server.name && config.name !== server.askedName) {
+		log.debug("name.ignored", { name: config.name, why: `this worker enrolled as "${server.name}"` });
+	}
+	return server.name;
+}
