@@ -26,17 +26,15 @@ export type Cidr = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
 
 /** Parses `10.0.0.0/8`, `2001:db8::/32` or a single address; undefined for anything else. */
 export function parseCidr(text: string): Cidr | undefined {
-	try {
-		if (text.includes("/")) {
-			const [address, bits] = ipaddr.parseCIDR(text);
-			if (isIPv6(address) && address.isIPv4MappedAddress() && bits >= 96) return [address.toIPv4Address(), bits - 96];
-			return [address, bits];
-		}
-		const address = parse(text);
-		return address === undefined ? undefined : [address, isIPv6(address) ? 128 : 32];
-	} catch {
-		return undefined;
-	}
+	const [addressText = "", bitsText, ...rest] = text.split("/");
+	const address = parse(addressText);
+	if (address === undefined || rest.length > 0) return undefined;
+	const width = isIPv6(address) ? 128 : 32;
+	if (bitsText === undefined) return [address, width];
+	// The bits of a mapped IPv4 range count from the IPv6 address's start.
+	const mappedBits = addressText.includes(":") && !isIPv6(address) ? 96 : 0;
+	const bits = /^\d{1,3}$/.test(bitsText) ? Number(bitsText) - mappedBits : Number.NaN;
+	return bits >= 0 && bits <= width ? [address, bits] : undefined;
 }
 
 /** The one spelling of an address: IPv4-mapped IPv6 as IPv4, IPv6 compressed, no zone. Undefined when it is none. */

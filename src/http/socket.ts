@@ -200,7 +200,9 @@ async function prepare<Principal, Context extends object>(
 				`This socket runs ${operationsMax} operations, the most it may: complete one, or open another socket`,
 			);
 		}
-		const engine = app.yoga.getEnveloped({ ...context, requestId, http: { headers: {} }, params });
+		// Without the upgrade request: Yoga takes a context with a request for plain HTTP, and refuses mutations on a GET.
+		const { request: _upgrade, ...scope } = context;
+		const engine = app.yoga.getEnveloped({ ...scope, requestId, http: { headers: {} }, params });
 		const document = engine.parse(params.query);
 		const errors = engine.validate(engine.schema, document);
 		if (errors.length > 0) return { errors: errors.map(bare) };
