@@ -49,7 +49,7 @@ async function serve(options: ServeOptions): Promise<Listener> {
 		// The default of 10 s would cut event streams, which ping every 12 s.
 		idleTimeout: limits.httpIdleSeconds,
 		// Ours answers first and in JSON (gate.ts); this one only bounds what Bun takes in for a request that nobody reads.
-		maxRequestBodySize: options.bodyBytesMax * 2,
+		maxRequestBodySize: Number.MAX_SAFE_INTEGER,
 		development: false,
 		fetch: (request, bun) => answer(options, request, bun),
 		error(error) {
