@@ -18,9 +18,7 @@ export const idPrefixes = {
 export type IdKind = keyof typeof idPrefixes;
 
 /** Makes ids that sort by the time they were made within one process, and are not guessable (80 random bits). */
-export interface IdMint {
-	(kind: IdKind): string;
-}
+export type IdMint = (kind: IdKind) => string;
 
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
 
