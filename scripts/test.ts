@@ -28,11 +28,12 @@ let exit = 0;
 try {
 	const bun = await run([process.execPath, "test", `./${where}`, "--timeout", "120000", ...args], readBun);
 	add("bun", bun.counts, bun.exit);
-	const both = where === "tests" || where.startsWith("tests/db") ? readdirSync(join(root, "tests", "db")).filter((file) => file.endsWith(".test.ts")) : [];
+	const both = readdirSync(join(root, "tests", "db"))
+		.map((file) => `tests/db/${file}`)
+		.filter((file) => file.endsWith(".test.ts") && (file.startsWith(where) || where.startsWith(file)));
 	if (both.length > 0) {
 		const [deno] = commandFor("deno", "");
-		const files = both.map((file) => join("tests", "db", file));
-		const result = await run([deno, "test", "-A", "--no-check", "--config", join(root, "deno.json"), ...files], readDeno);
+		const result = await run([deno, "test", "-A", "--no-check", "--config", join(root, "deno.json"), ...both], readDeno);
 		add("deno", result.counts, result.exit);
 	}
 } finally {

@@ -1,6 +1,6 @@
 /** What one variable of the environment may hold: valibot schemas with messages that name the remedy. */
 import * as v from "valibot";
-import { parseCidr, parseListenAddress } from "./http/address.ts";
+import { parseCidr, parseListenAddress } from "./lib/address.ts";
 import { Secret } from "./lib/secret.ts";
 
 /** How a variable is read. */

@@ -18,7 +18,7 @@ import {
 } from "./config-fields.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
-import type { ListenAddress } from "./runtime/port.ts";
+import type { ListenAddress } from "./lib/address.ts";
 
 /** The server's configuration, parsed once from the environment (DESIGN.md, server variables) and frozen. */
 export interface Config {

@@ -34,7 +34,10 @@ async function main(chosen: Runtime): Promise<void> {
 function config(): Config {
 	const result = parseConfig(process.env, (path) => readFileSync(path, "utf8"));
 	if (result.ok) return result.config;
-	fail(exitCodes.config, ["Muster cannot start, its configuration is wrong:", ...result.problems.map((problem) => `  ${problem}`)].join("\n"));
+	fail(
+		exitCodes.config,
+		["Muster cannot start, its configuration is wrong:", ...result.problems.map((problem) => `  ${problem}`)].join("\n"),
+	);
 }
 
 async function serve(chosen: Runtime, settings: Config): Promise<void> {
@@ -77,7 +80,15 @@ async function serve(chosen: Runtime, settings: Config): Promise<void> {
 async function announce(server: Server, settings: Config, chosen: Runtime, log: Log): Promise<void> {
 	const dataDir = resolve(settings.dataDir);
 	const tokenFile = join(dataDir, "admin-token");
-	await writePrivate(tokenFile, await mintAdminToken(server.jwtSecret, systemClock, { role: "admin", tenant: "default", subject: "local-admin", hours: adminTokenHours }));
+	await writePrivate(
+		tokenFile,
+		await mintAdminToken(server.jwtSecret, systemClock, {
+			role: "admin",
+			tenant: "default",
+			subject: "local-admin",
+			hours: adminTokenHours,
+		}),
+	);
 	const keyFile = settings.database === undefined ? await quickStart(server.deps, dataDir) : undefined;
 	const enroll =
 		keyFile === undefined

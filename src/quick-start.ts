@@ -23,7 +23,14 @@ export async function quickStart(deps: Deps, dataDir: string): Promise<string | 
 	const tenantId = await tenantBySlug(sql, "default");
 	if (tenantId === undefined) return undefined;
 	if ((await countSites(sql, tenantId)) === 0) {
-		const server: OperatorPrincipal = { kind: "operator", tenantId, role: "admin", subject: "server", actor: "server", expiresAt: Number.POSITIVE_INFINITY };
+		const server: OperatorPrincipal = {
+			kind: "operator",
+			tenantId,
+			role: "admin",
+			subject: "server",
+			actor: "server",
+			expiresAt: Number.POSITIVE_INFINITY,
+		};
 		await createSite(deps, server, { code: firstSite, name: "Home" });
 		const { secret } = await rotateSiteKey(deps, server, { siteCode: firstSite });
 		await writePrivate(file, secret);

@@ -9,7 +9,9 @@ export async function makeDataDir(dataDir: string): Promise<void> {
 		await mkdir(dirname(dataDir), { recursive: true });
 		await mkdir(dataDir, { recursive: true, mode: 0o700 });
 	} catch (error) {
-		throw new Error(`Cannot make the data directory ${dataDir}: ${error instanceof Error ? error.message : error}; set MUSTER_DATA_DIR to a place that can be written`);
+		throw new Error(
+			`Cannot make the data directory ${dataDir}: ${error instanceof Error ? error.message : String(error)}; set MUSTER_DATA_DIR to a place that can be written`,
+		);
 	}
 }
 

@@ -88,7 +88,12 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		random: systemRandom,
 		mintId: idMint(systemClock, systemRandom),
 		hasher: openHasher(metrics),
-		settings: { externalWorkers: config.externalWorkers, heartbeatSeconds: config.heartbeatSeconds, staleSeconds: config.staleSeconds, serverAddress: config.serverAddr ?? null },
+		settings: {
+			externalWorkers: config.externalWorkers,
+			heartbeatSeconds: config.heartbeatSeconds,
+			staleSeconds: config.staleSeconds,
+			serverAddress: config.serverAddr ?? null,
+		},
 	};
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
@@ -103,7 +108,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
-		createContext: async (scope) => createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
+		createContext: async (scope) =>
+			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
 		ready: async () => {
 			const away = await db.ping(1_500).then(
 				() => undefined,
@@ -125,7 +131,12 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	for (const listen of [config.listen, ...(config.apiListen === undefined ? [] : [config.apiListen])]) {
 		listeners.push(await runtime.serve({ listen, fetch: (request, info) => app.fetch(request, info), sockets, bodyBytesMax, onFault }));
 	}
-	const metricsListener = await runtime.serve({ listen: config.metricsListen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault });
+	const metricsListener = await runtime.serve({
+		listen: config.metricsListen,
+		fetch: metricsHandler(metrics),
+		bodyBytesMax: 1_024,
+		onFault,
+	});
 	listeners.push(metricsListener);
 	const [first] = listeners;
 	const url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
@@ -152,9 +163,11 @@ function socketHooks(deps: Deps, authenticator: Authenticator, live: ReturnType<
 	return {
 		async authenticate(params: Readonly<Record<string, unknown>>, request: Request, sourceAddress: string): Promise<Principal> {
 			const shown: Shown = {
-				bearer: text(params["apiKey"]) ?? bearerOf(text(params["authorization"]) ?? text(params["Authorization"]) ?? request.headers.get("authorization")),
-				workerId: text(params["workerId"]),
-				nodeName: text(params["nodeName"]),
+				bearer:
+					text(params.apiKey) ??
+					bearerOf(text(params.authorization) ?? text(params.Authorization) ?? request.headers.get("authorization")),
+				workerId: text(params.workerId),
+				nodeName: text(params.nodeName),
 				sourceAddress,
 			};
 			const principal = await authenticator.authenticate(shown);
@@ -166,7 +179,10 @@ function socketHooks(deps: Deps, authenticator: Authenticator, live: ReturnType<
 			deps.metrics.sockets(principal.kind, 1);
 			if (principal.kind === "worker") return live.opened(principal, socket);
 			const leftMs = Math.min(principal.expiresAt - deps.clock.now(), timerMsMax);
-			expiries.set(socket, setTimeout(() => socket.close(closeCodes.forbidden, "The admin token has expired"), leftMs));
+			expiries.set(
+				socket,
+				setTimeout(() => socket.close(closeCodes.forbidden, "The admin token has expired"), leftMs),
+			);
 		},
 		onClose(principal: Principal, socket: { close(code: number, reason: string): void }) {
 			if (principal.kind === "anonymous") return;

@@ -4,7 +4,7 @@ import type { Endpoint } from "./address.ts";
 
 import { reasonOf } from "./fatal.ts";
 import type { Credential } from "./identity.ts";
-import type { CheckVerdict } from "./machine.ts";
+import type { CheckVerdict } from "./machine-state.ts";
 
 /** What came of an enroll call. */
 export type EnrollAnswer =

@@ -8,7 +8,7 @@ import { callEnroll, type EnrollAnswer, type Fetch } from "./client.ts";
 import type { EnrollKey, Label } from "./config.ts";
 import { reasonOf } from "./fatal.ts";
 import type { Identity, IdentityStore, PendingEnrollment } from "./identity.ts";
-import type { Enrolled } from "./machine.ts";
+import type { Enrolled } from "./machine-state.ts";
 
 /** What this host says about itself when it enrolls. */
 export interface WorkerFacts {

@@ -10,7 +10,8 @@ import { Fatal, reasonOf } from "./fatal.ts";
 import type { Vitals } from "./facts.ts";
 import type { Credential, Identity } from "./identity.ts";
 import { lockTouchMs } from "./lock.ts";
-import { type CheckVerdict, type Effect, type Event, initialState, machine, type State } from "./machine.ts";
+import { initialState, machine } from "./machine.ts";
+import type { CheckVerdict, Effect, Event, State } from "./machine-state.ts";
 import type { OpenSocket, Socket } from "./socket.ts";
 import type { Timers } from "./timers.ts";
 

@@ -2,7 +2,7 @@
 import { absurd } from "../src/lib/absurd.ts";
 import { exitCodes, type Refusal, refusalAnswer } from "../src/protocol/codes.ts";
 import type { EnrollReply } from "../src/protocol/operations.ts";
-import { type Claim, type Effect, type Event, type State, type Step, stop } from "./machine.ts";
+import { type Claim, type Effect, type Event, type State, type Step, stop } from "./machine-state.ts";
 import * as linking from "./machine-link.ts";
 
 type ClaimState = Extract<State, { readonly claim: Claim }>;

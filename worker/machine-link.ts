@@ -1,7 +1,7 @@
 /** The half of the state machine that reports with a credential (machine.ts names the states). */
 import { absurd } from "../src/lib/absurd.ts";
 import { closeCodes, exitCodes } from "../src/protocol/codes.ts";
-import { type CheckVerdict, type Effect, type Event, type Link, type State, type Step, stop } from "./machine.ts";
+import { type CheckVerdict, type Effect, type Event, type Link, type State, type Step, stop } from "./machine-state.ts";
 
 type LinkState = Extract<State, { readonly link: Link }>;
 type Closed = Extract<Event, { readonly kind: "closed" }>;

@@ -97,8 +97,8 @@ export function tokenVerifier(
 function read(payload: JWTPayload, own: boolean): TokenClaims {
 	const { sub, role, tenant, exp } = v.parse(claims, {
 		...payload,
-		role: payload["muster_role"] ?? payload["role"],
-		tenant: payload["muster_tenant"] ?? payload["tenant"],
+		role: payload.muster_role ?? payload.role,
+		tenant: payload.muster_tenant ?? payload.tenant,
 	});
 	return { subject: sub, role, tenant, expiresAt: exp * 1_000, own };
 }

@@ -48,7 +48,10 @@ export const arrayTypes: Readonly<Record<string, PostgresType>> = Object.fromEnt
 	Object.entries(arrays).map(([name, [, array]]) => {
 		const parse = parsers[name] ?? ((text: string) => text);
 		const write = name === "json" || name === "jsonb" ? JSON.stringify : undefined;
-		return [`${name}_array`, { to: array, from: [array], serialize: (value) => writeArray(value, write), parse: (text: string) => readArray(text, parse) }];
+		return [
+			`${name}_array`,
+			{ to: array, from: [array], serialize: (value) => writeArray(value, write), parse: (text: string) => readArray(text, parse) },
+		];
 	}),
 );
 

@@ -19,6 +19,8 @@ export class DriverSocket {
 	readonly #where: string;
 	#lost: Error | undefined;
 	#status: ServerStatus = "idle";
+	/** The last bytes that came, for a message that arrives in two pieces. */
+	#tail: Buffer = Buffer.alloc(0);
 
 	constructor(socket: Socket, where: string) {
 		this.#socket = socket;
@@ -27,7 +29,9 @@ export class DriverSocket {
 		socket.on("end", gone);
 		socket.on("close", gone);
 		socket.on("error", (cause: Error & { code?: string }) => {
-			this.fail(new LinkError(cause.code ?? "CONNECTION_CLOSED", `Lost the connection to PostgreSQL at ${where}: ${cause.message}`, { cause }));
+			this.fail(
+				new LinkError(cause.code ?? "CONNECTION_CLOSED", `Lost the connection to PostgreSQL at ${where}: ${cause.message}`, { cause }),
+			);
 		});
 	}
 
@@ -51,8 +55,8 @@ export class DriverSocket {
 	finish(): void {
 		if (this.#lost !== undefined) return;
 		this.#lost = new LinkError("CONNECTION_ENDED", `The connection to PostgreSQL at ${this.#where} was closed`);
-		this.#socket.end(Buffer.from([0x58, 0, 0, 0, 4]));
-		this.#socket.destroySoon();
+		const socket = this.#socket;
+		socket.end(Buffer.from([0x58, 0, 0, 0, 4]), () => socket.destroy());
 		this.onLost(this.#lost);
 	}
 
@@ -66,7 +70,8 @@ export class DriverSocket {
 		if (event === "data") {
 			this.#socket.on("data", (bytes: Buffer) => {
 				if (this.#lost !== undefined) return;
-				this.#status = statusAfter(bytes) ?? this.#status;
+				this.#tail = bytes.length >= readyBytes ? bytes.subarray(-readyBytes) : Buffer.concat([this.#tail, bytes]).subarray(-readyBytes);
+				this.#status = statusAfter(this.#tail) ?? this.#status;
 				listener(bytes);
 			});
 		} else if (event === "drain") {
@@ -106,10 +111,11 @@ export class DriverSocket {
 	}
 }
 
-/** ReadyForQuery ends what the server sends for a statement: `Z`, length 5, one letter. Undefined when these bytes end otherwise. */
+/** Length of ReadyForQuery: `Z`, its length 5 as four bytes, one letter. */
+const readyBytes = 6;
+
+/** ReadyForQuery ends what the server sends for a statement. Undefined when these bytes are no such message. */
 function statusAfter(bytes: Buffer): ServerStatus | undefined {
-	const at = bytes.length - 6;
-	if (at < 0 || bytes[at] !== 0x5a || bytes.readUInt32BE(at + 1) !== 5) return undefined;
-	const letter = bytes[at + 5];
-	return letter === 0x49 ? "idle" : letter === 0x54 ? "transaction" : letter === 0x45 ? "failed" : undefined;
+	if (bytes.length < readyBytes || bytes[0] !== 0x5a || bytes.readUInt32BE(1) !== 5) return undefined;
+	return { I: "idle", T: "transaction", E: "failed" }[String.fromCharCode(bytes[5] ?? 0)] as ServerStatus | undefined;
 }

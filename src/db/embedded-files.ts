@@ -54,7 +54,9 @@ async function packaged(): Promise<string> {
 	try {
 		return join(dirname(createRequire(import.meta.url).resolve(name)), "..", "native");
 	} catch {
-		throw new Error(`There is no embedded PostgreSQL for ${platform()}-${arch()} (npm package ${name}): set DATABASE_URL to a PostgreSQL 14 or newer`);
+		throw new Error(
+			`There is no embedded PostgreSQL for ${platform()}-${arch()} (npm package ${name}): set DATABASE_URL to a PostgreSQL 14 or newer`,
+		);
 	}
 }
 
@@ -70,7 +72,10 @@ async function link(native: string, links: readonly { source: string; target: st
 
 /** A complete copy under a name that says what it is a copy of; made beside it and renamed, so that it is whole or not there. */
 async function copied(native: string, links: readonly { source: string; target: string }[], account: Account | undefined): Promise<string> {
-	const version = createHash("sha256").update(await readFile(join(native, "bin", "postgres"))).digest("hex").slice(0, 12);
+	const version = createHash("sha256")
+		.update(await readFile(join(native, "bin", "postgres")))
+		.digest("hex")
+		.slice(0, 12);
 	const cache = account === undefined ? join(userInfo().homedir, ".cache", "muster") : "/var/cache/muster";
 	const home = join(cache, `postgres-${version}`);
 	if (await stat(join(home, "complete")).catch(() => undefined)) return join(home, "native");
@@ -123,7 +128,8 @@ export async function clusterPlace(dataDir: string, account: Account | undefined
 		await chown(home, account.uid, account.gid);
 	}
 	let socketDir = join(home, "socket");
-	if (Buffer.byteLength(socketDir) > socketDirMax) socketDir = join("/tmp", `muster-${createHash("sha256").update(home).digest("hex").slice(0, 16)}`);
+	if (Buffer.byteLength(socketDir) > socketDirMax)
+		socketDir = join("/tmp", `muster-${createHash("sha256").update(home).digest("hex").slice(0, 16)}`);
 	await mkdir(socketDir, { recursive: true, mode: 0o700 });
 	if (account !== undefined) await chown(socketDir, account.uid, account.gid);
 	await ownedPrivately(socketDir, account?.uid ?? userInfo().uid);

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Secret } from "../lib/secret.ts";
-import { connect } from "./client.ts";
+import { openConnection } from "./client.ts";
 
 const lockKey = 0x6d757374;
 /** A server that was just killed frees its lock when PostgreSQL notices, within moments. */
@@ -12,12 +12,14 @@ const pollMs = 100;
  * Throws naming the directory when another living server has it. Returns what frees it.
  */
 export async function lockDataDir(url: Secret, dataDir: string): Promise<() => Promise<void>> {
-	const sql = connect(url, 1, { applicationName: "muster-owner", statementTimeoutMs: 0 });
+	const connection = await openConnection(url, { applicationName: "muster-owner", statementTimeoutMs: 0 });
 	for (let attempt = 0; attempt < tries; attempt++) {
-		const [row] = await sql`select pg_try_advisory_lock(${lockKey}) as locked`;
-		if (row?.["locked"] === true) return () => sql.end({ timeout: 1 });
+		const [row] = await connection.sql`select pg_try_advisory_lock(${lockKey}) as locked`;
+		if (row?.["locked"] === true) return async () => connection.close();
 		await wait(pollMs);
 	}
-	await sql.end({ timeout: 1 });
-	throw new Error(`Another Muster server uses the data directory ${dataDir}: stop it, or give this one MUSTER_DATA_DIR or DATABASE_URL of its own`);
+	connection.close();
+	throw new Error(
+		`Another Muster server uses the data directory ${dataDir}: stop it, or give this one MUSTER_DATA_DIR or DATABASE_URL of its own`,
+	);
 }

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Log } from "../lib/log.ts";
 import { Secret } from "../lib/secret.ts";
-import { connect } from "./client.ts";
+import { openConnection } from "./client.ts";
 import { type Account, type ClusterPlace, clusterPlace, postgresAccount, postgresBinaries } from "./embedded-files.ts";
 import { lockDataDir } from "./embedded-lock.ts";
 
@@ -42,11 +42,14 @@ export async function startEmbedded(options: { readonly dataDir: string; readonl
 	if (!adopted) {
 		await clearStalePid(place);
 		await rotateLog(place.log);
-		await run("pg_ctl", ["start", "-w", "-t", "120", "-D", place.cluster, "-l", place.log, "-o", settings(place)]).catch(async (error: Error) => {
-			throw new Error(`Cannot start the embedded PostgreSQL: ${error.message}\n${await tail(place.log)}`);
-		});
+		await run("pg_ctl", ["start", "-w", "-t", "120", "-D", place.cluster, "-l", place.log, "-o", settings(place)]).catch(
+			async (error: Error) => {
+				throw new Error(`Cannot start the embedded PostgreSQL: ${error.message}\n${await tail(place.log)}`);
+			},
+		);
 	}
-	const url = (database: string) => new Secret(`postgres://muster:${password}@localhost/${database}?host=${encodeURIComponent(place.socketDir)}`);
+	const url = (database: string) =>
+		new Secret(`postgres://muster:${password}@localhost/${database}?host=${encodeURIComponent(place.socketDir)}`);
 	const unlock = await lockDataDir(url("postgres"), dataDir);
 	await createDatabase(url("postgres"));
 	options.log.info("database.started", { directory: place.cluster, adopted });
@@ -56,7 +59,10 @@ export async function startEmbedded(options: { readonly dataDir: string; readonl
 		url: url("muster"),
 		adopted,
 		stop() {
-			stopping ??= unlock().then(() => run("pg_ctl", ["stop", "-m", "fast", "-w", "-t", String(stopSeconds), "-D", place.cluster]));
+			stopping ??= unlock().then(async () => {
+				// One that crashed has nothing left to stop.
+				if (await isRunning(place)) await run("pg_ctl", ["stop", "-m", "fast", "-w", "-t", String(stopSeconds), "-D", place.cluster]);
+			});
 			return stopping;
 		},
 	};
@@ -105,12 +111,12 @@ async function passwordOf(dataDir: string): Promise<string> {
 }
 
 async function createDatabase(url: Secret): Promise<void> {
-	const sql = connect(url, 1, { applicationName: "muster-setup" });
+	const { sql, close } = await openConnection(url, { applicationName: "muster-setup" });
 	try {
 		const found = await sql`select 1 from pg_database where datname = 'muster'`;
 		if (found.length === 0) await sql`create database muster`;
 	} finally {
-		await sql.end({ timeout: 1 });
+		close();
 	}
 }
 

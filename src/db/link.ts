@@ -37,9 +37,12 @@ export async function openLink(place: DatabasePlace, deadlineMs: number): Promis
 	} catch (cause) {
 		current.destroy();
 		const where = describePlace(place);
-		if (expired) throw new LinkError("CONNECT_TIMEOUT", `PostgreSQL at ${where} did not take a connection within ${deadlineMs} ms`, { cause });
+		if (expired)
+			throw new LinkError("CONNECT_TIMEOUT", `PostgreSQL at ${where} did not take a connection within ${deadlineMs} ms`, { cause });
 		const code = codeOf(cause) ?? "CONNECTION_CLOSED";
-		throw new LinkError(code, `Cannot connect to PostgreSQL at ${where}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+		throw new LinkError(code, `Cannot connect to PostgreSQL at ${where}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+			cause,
+		});
 	} finally {
 		clearTimeout(timer);
 	}

@@ -5,7 +5,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import * as v from "valibot";
 import type { Log } from "../lib/log.ts";
 import type { Secret } from "../lib/secret.ts";
-import { connect } from "./client.ts";
+import { openConnection } from "./client.ts";
+import type { Sql } from "./port.ts";
 import { parseRows } from "./rows.ts";
 
 /** One migration file. */
@@ -42,7 +43,10 @@ export async function readMigrations(dir: string): Promise<Migration[]> {
 		const match = /^(\d{4})-([a-z0-9-]+)\.sql$/.exec(file);
 		if (match === null) throw new MigrationError(`Migration file "${file}" must be named NNNN-lower-case-name.sql`);
 		const number = Number(match[1]);
-		if (number !== index + 1) throw new MigrationError(`Migration file "${file}" should have number ${index + 1}: numbers follow one another without gap or double`);
+		if (number !== index + 1)
+			throw new MigrationError(
+				`Migration file "${file}" should have number ${index + 1}: numbers follow one another without gap or double`,
+			);
 		const sql = await readFile(join(dir, file), "utf8");
 		migrations.push({
 			number,
@@ -61,10 +65,14 @@ export function pending(migrations: readonly Migration[], applied: readonly Appl
 		const file = migrations[index];
 		if (done.number !== index + 1) throw new MigrationError(`The database's ledger lacks migration ${index + 1}: restore it from a backup`);
 		if (file === undefined) {
-			throw new MigrationError(`The database has migration ${done.number} (${done.name}), this program knows ${migrations.length}: run the newer program, or restore an older backup`);
+			throw new MigrationError(
+				`The database has migration ${done.number} (${done.name}), this program knows ${migrations.length}: run the newer program, or restore an older backup`,
+			);
 		}
 		if (file.sha256 !== done.sha256) {
-			throw new MigrationError(`Migration ${file.number}-${file.name}.sql was changed after it was applied: restore the file, and write a new migration instead`);
+			throw new MigrationError(
+				`Migration ${file.number}-${file.name}.sql was changed after it was applied: restore the file, and write a new migration instead`,
+			);
 		}
 	}
 	return migrations.slice(applied.length);
@@ -77,7 +85,7 @@ export function pending(migrations: readonly Migration[], applied: readonly Appl
 export async function migrate(options: { readonly directUrl: Secret; readonly dir: string; readonly log: Log }): Promise<number> {
 	const migrations = await readMigrations(options.dir);
 	// One connection: the session lock, and everything done under it.
-	const sql = connect(options.directUrl, 1, { applicationName: "muster-migrate", statementTimeoutMs: 0 });
+	const { sql, close } = await openConnection(options.directUrl, { applicationName: "muster-migrate", statementTimeoutMs: 0 });
 	try {
 		// Polled, not waited for: a waiter inside pg_advisory_lock deadlocks with `create index concurrently` of the one who has it.
 		while (!(await sql`select pg_try_advisory_lock(${lockKey}) as locked`)[0]?.["locked"]) await wait(lockPollMs);
@@ -92,18 +100,17 @@ export async function migrate(options: { readonly directUrl: Secret; readonly di
 		}
 		return todo.length;
 	} finally {
-		await sql.end({ timeout: 1 });
+		close();
 	}
 }
 
-async function applyOne(sql: ReturnType<typeof connect>, { number, name, sql: text, sha256, inTransaction }: Migration): Promise<void> {
+async function applyOne(sql: Sql, { number, name, sql: text, sha256, inTransaction }: Migration): Promise<void> {
 	try {
 		if (inTransaction) {
-			await sql.begin(async (tx) => {
-				await tx`set local lock_timeout = '10s'`;
-				await tx.unsafe(text);
-				await tx`insert into muster_migrations (number, name, sha256) values (${number}, ${name}, ${sha256})`;
-			});
+			await sql.unsafe("begin; set local lock_timeout = '10s'");
+			await sql.unsafe(text);
+			await sql`insert into muster_migrations (number, name, sha256) values (${number}, ${name}, ${sha256})`;
+			await sql.unsafe("commit");
 		} else {
 			for (const statement of statements(text)) await sql.unsafe(statement);
 			await sql`insert into muster_migrations (number, name, sha256) values (${number}, ${name}, ${sha256})`;

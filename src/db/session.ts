@@ -110,6 +110,6 @@ export class Session {
 	#settled(error?: unknown): void {
 		this.#current = undefined;
 		// Refused by the driver, not by the server: it may have been half written, so what comes back is anyone's guess.
-		if (error !== undefined && !(error instanceof Error && error.name === "PostgresError")) this.close();
+		if (error instanceof Error && error.name !== "PostgresError") this.#socket.fail(error);
 	}
 }

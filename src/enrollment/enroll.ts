@@ -1,5 +1,5 @@
 import type { Deps } from "../deps.ts";
-import { isWithin, parseCidr } from "../http/address.ts";
+import { isWithin, parseCidr } from "../lib/address.ts";
 import type { KeyRecord } from "../keys/key.ts";
 import { batcher, QueueFull } from "../lib/batcher.ts";
 import { isConnectionFault } from "../db/faults.ts";

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import type { EnrollmentMethod } from "../protocol/codes.ts";
 import { isReplyKey } from "../protocol/seal.ts";
 import { idKind } from "../lib/id.ts";
+import { madePlain, plainText } from "../lib/plain-text.ts";
 
 /** Names the field, the value (shortened) and the rule. */
 function text(name: string, max: number) {
@@ -9,8 +10,7 @@ function text(name: string, max: number) {
 		v.string(`${name} must be text`),
 		v.minLength(1, `${name} must not be empty`),
 		v.maxLength(max, `${name} must have at most ${max} characters`),
-		// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses; PostgreSQL has no NUL, and a line feed would split the HMAC transcript
-		v.regex(/^[^\u0000-\u001f\u007f]*$/, `${name} must not hold control characters`),
+		v.regex(plainText, `${name} must not hold control characters`),
 	);
 }
 
@@ -95,10 +95,9 @@ export function claimed(raw: unknown): {
 	readonly machineUid: string | null;
 } {
 	const facts = (raw as { worker?: Record<string, unknown> } | null)?.worker ?? {};
-	return { claimedName: clean(facts["name"]), hostname: clean(facts["hostname"]), machineUid: clean(facts["machineUid"]) };
+	return { claimedName: clean(facts.name), hostname: clean(facts.hostname), machineUid: clean(facts.machineUid) };
 }
 
 function clean(value: unknown): string | null {
-	// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it removes
-	return typeof value === "string" ? value.slice(0, 253).replace(/[\u0000-\u001f\u007f]/g, "\ufffd") : null;
+	return typeof value === "string" ? madePlain(value, 253) : null;
 }

@@ -6,9 +6,9 @@ import type { HeartbeatSignal, TenantEvent } from "./event.ts";
  */
 export interface Bus {
 	/** Calls back for each event committed by any server process from now on. */
-	onEvent(listener: (event: TenantEvent) => void): Unsubscribe;
+	readonly onEvent: (listener: (event: TenantEvent) => void) => Unsubscribe;
 	/** Calls back for each heartbeat that any server process received. */
-	onHeartbeat(listener: (heartbeats: readonly HeartbeatSignal[]) => void): Unsubscribe;
+	readonly onHeartbeat: (listener: (heartbeats: readonly HeartbeatSignal[]) => void) => Unsubscribe;
 	/** Hands heartbeats to every process, this one included. */
 	publishHeartbeats(heartbeats: readonly HeartbeatSignal[]): Promise<void>;
 	close(): Promise<void>;

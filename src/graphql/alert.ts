@@ -74,12 +74,13 @@ builder.subscriptionField("alert", (t) =>
 			const { tenantId } = ctx.as("viewer");
 			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
 			return subscription<TenantEvent, AlertRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
-					of === tenantId &&
-					event.kind === "alert" &&
-					(siteId === undefined || event.alert.siteId === siteId) &&
-					(kinds?.includes(event.alert.kind) ?? true)
-						? [event.alert]
-						: []);
+				of === tenantId &&
+				event.kind === "alert" &&
+				(siteId === undefined || event.alert.siteId === siteId) &&
+				(kinds?.includes(event.alert.kind) ?? true)
+					? [event.alert]
+					: [],
+			);
 		},
 		resolve: (alert) => alert,
 	}),

@@ -61,7 +61,8 @@ builder.subscriptionField("enrollmentAttempt", (t) =>
 			const { tenantId } = ctx.as("viewer");
 			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
 			return subscription<TenantEvent, AttemptRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
-					of === tenantId && event.kind === "attempt" && (siteId === undefined || event.attempt.siteId === siteId) ? [event.attempt] : []);
+				of === tenantId && event.kind === "attempt" && (siteId === undefined || event.attempt.siteId === siteId) ? [event.attempt] : [],
+			);
 		},
 		resolve: (attempt) => attempt,
 	}),

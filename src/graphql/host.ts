@@ -98,12 +98,13 @@ builder.subscriptionField("hostChanged", (t) =>
 			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
 			const wanted = hostIds == null ? undefined : new Set(hostIds.map(String));
 			return subscription<TenantEvent, HostRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
-					of === tenantId &&
-					event.kind === "host" &&
-					(siteId === undefined || event.host.siteId === siteId) &&
-					(wanted === undefined || wanted.has(event.host.id))
-						? [event.host]
-						: []);
+				of === tenantId &&
+				event.kind === "host" &&
+				(siteId === undefined || event.host.siteId === siteId) &&
+				(wanted === undefined || wanted.has(event.host.id))
+					? [event.host]
+					: [],
+			);
 		},
 		resolve: (host) => host,
 	}),

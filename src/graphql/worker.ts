@@ -7,7 +7,6 @@ import { parseBeat } from "../workers/beat-input.ts";
 import { countWorkers, pageOfWorkers, type WorkerCursor, workersByIds } from "../workers/store.ts";
 import type { WorkerView } from "../workers/worker.ts";
 import { approveWorker, deleteWorker, rejectWorker, revokeWorker } from "../workers/workers.ts";
-import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
 import { EnrollmentMethodEnum, PendingReasonEnum, WorkerStateEnum } from "./enums.ts";
 import { HostRef, WorkerRef } from "./refs.ts";
@@ -182,12 +181,13 @@ builder.subscriptionField("heartbeat", (t) =>
 			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
 			const wanted = workerIds == null ? undefined : new Set(workerIds.map(String));
 			return subscription<readonly HeartbeatSignal[], HeartbeatSignal>(ctx, ctx.deps.bus.onHeartbeat, (beats) =>
-					beats.filter(
-						(beat) =>
-							beat.tenantId === tenantId &&
-							(siteId === undefined || beat.siteId === siteId) &&
-							(wanted === undefined || wanted.has(beat.workerId)),
-					));
+				beats.filter(
+					(beat) =>
+						beat.tenantId === tenantId &&
+						(siteId === undefined || beat.siteId === siteId) &&
+						(wanted === undefined || wanted.has(beat.workerId)),
+				),
+			);
 		},
 		resolve: (beat) => beat,
 	}),

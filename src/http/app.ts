@@ -1,20 +1,16 @@
 import type { GraphQLSchema } from "graphql";
-import { createYoga, type Plugin } from "graphql-yoga";
-import { boundedMap } from "../lib/bounded-map.ts";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { Route } from "../metrics/registry.ts";
 import type { RequestInfo } from "../runtime/port.ts";
-import { parseCidrs, sourceAddress } from "./address.ts";
-import { type EventStream, watchEventStream } from "./event-stream.ts";
+import { parseCidrs, sourceAddress } from "../lib/address.ts";
+import { createEndpoint } from "./endpoint.ts";
 import { createGraphiQL, graphiqlPath } from "./graphiql.ts";
 import { welcomeQuery } from "./graphiql-client.ts";
 import { type HealthCheck, live, readiness } from "./health.ts";
-import { liveSubscriptions } from "./live.ts";
-import { createMask, type ErrorMask } from "./mask.ts";
-import { documentLimits, documentRules, maskResults, watchRootFields } from "./plugins.ts";
-import { harden, problem, restated } from "./respond.ts";
-import { endless, type HttpReply, type OperationScope } from "./scope.ts";
+import { createMask } from "./mask.ts";
+import { harden, problem } from "./respond.ts";
+import type { OperationScope } from "./scope.ts";
 
 export interface AppOptions<Principal, Context extends object> {
 	readonly schema: GraphQLSchema;
@@ -38,86 +34,46 @@ export interface AppOptions<Principal, Context extends object> {
 	readonly streamStallMs?: number;
 }
 
-/** What one HTTP request carries through Yoga besides its scope. */
-interface HttpScope<Principal> extends OperationScope<Principal> {
-	stream: EventStream | undefined;
-	hasFallenBehind: boolean;
-}
-
-/** What a reader gets that fell behind, in the words of GraphQL over SSE. The blank lines end an event that may be half written. */
-const fellBehindEvents = `\n\nevent: next\ndata: ${JSON.stringify({
-	errors: [{ message: "The subscriber fell behind: reconnect and read the state anew", extensions: { code: "FELL_BEHIND" } }],
-})}\n\nevent: complete\ndata:\n\n`;
-const stoppingEvents = "\n\nevent: complete\ndata:\n\n";
-/** Parsed documents kept: at 64 KiB each at most 16 MiB, and a fleet uses a dozen. */
-const documentsKept = 256;
-
 /** The HTTP side of the program: GraphQL, GraphiQL, health. */
 export type App<Principal, Context extends object> = ReturnType<typeof createApp<Principal, Context>>;
 
 /** Makes it. Starts nothing and holds no timer until a request comes. */
 export function createApp<Principal, Context extends object>(options: AppOptions<Principal, Context>) {
-	const { log, random } = options;
+	const { schema, log, random } = options;
 	const trusted = parseCidrs(options.config.trustedProxies);
 	const mask = createMask(log);
 	const newRequestId = () => Buffer.from(random.bytes(9)).toString("base64url");
-	// Yoga copies the scope it is given; the reply object is the part that stays the same.
-	const singles = new WeakSet<HttpReply>();
-	const yoga = openYoga(options, mask, newRequestId, singles);
+	const createContext = (scope: OperationScope<Principal>) => options.createContext(scope);
+	const { introspection } = options.config;
+	const streamStallMs = options.streamStallMs ?? 30_000;
+	const endpoint = createEndpoint<Principal>({ schema, createContext, introspection, mask, newRequestId, streamStallMs });
 	const graphiql = createGraphiQL({ title: "Muster", defaultQuery: options.graphiqlQuery ?? welcomeQuery });
-	const streams = new Set<EventStream>();
 	let stopping = false;
 
 	const sourceOf = (request: Request, peerAddress: string) => sourceAddress(peerAddress, request.headers.get("x-forwarded-for"), trusted);
 
-	async function graphql(request: Request, peerAddress: string, requestId: string): Promise<Response> {
-		if (request.method === "GET" && request.headers.get("accept")?.includes("text/html") === true) return graphiql.page();
-		// What an HTML form can send without a preflight is refused before it is read, so no page elsewhere can post for its reader.
-		if (request.method === "POST" && !isJson(request)) {
-			return problem(415, "UNSUPPORTED_MEDIA_TYPE", "POST needs content-type: application/json");
+	async function answer(
+		request: Request,
+		{ peerAddress }: RequestInfo,
+		requestId: string,
+		route: Route,
+		pathname: string,
+	): Promise<Response> {
+		switch (route) {
+			case "/graphql":
+				if (wantsPage(request)) return graphiql.page();
+				return endpoint.handle(request, sourceOf(request, peerAddress), requestId);
+			case "/graphiql":
+				return graphiql.part(request, pathname.slice(graphiqlPath.length + 1));
+			case "/health/live":
+				return live();
+			case "/health/ready":
+				return readiness(() => options.ready(), stopping);
+			default: {
+				const extra = await options.extraRoutes?.(request, pathname);
+				return extra ?? problem(404, "NOT_FOUND", `There is nothing at ${pathname.slice(0, 200)}: GraphQL is at /graphql`);
+			}
 		}
-		const http: HttpReply = { headers: {} };
-		const scope: HttpScope<Principal> = {
-			request,
-			requestId,
-			sourceAddress: sourceOf(request, peerAddress),
-			principal: undefined,
-			socket: undefined,
-			http,
-			signal: endless,
-			stream: undefined,
-			hasFallenBehind: false,
-			fellBehind() {
-				scope.hasFallenBehind = true;
-				scope.stream?.end(fellBehindEvents);
-			},
-		};
-		const response = await yoga.fetch(request, scope);
-		if (response.headers.get("content-type")?.startsWith("text/event-stream") === true) return superviseStream(response, scope);
-		response.headers.set("cache-control", "no-store");
-		return singles.has(http) ? restated(response, http.status ?? response.status, http.headers) : response;
-	}
-
-	function superviseStream(response: Response, scope: HttpScope<Principal>): Response {
-		if (response.body === null) return response;
-		const stream = watchEventStream(response.body, options.streamStallMs ?? 30_000, () => streams.delete(stream));
-		streams.add(stream);
-		scope.stream = stream;
-		if (scope.hasFallenBehind) stream.end(fellBehindEvents);
-		else if (stopping) stream.end(stoppingEvents);
-		return new Response(stream.body, { status: response.status, headers: response.headers });
-	}
-
-	async function route(request: Request, pathname: string, info: RequestInfo, requestId: string): Promise<[Route, Response]> {
-		if (pathname === "/graphql" || pathname === "/graphql/") return ["/graphql", await graphql(request, info.peerAddress, requestId)];
-		if (pathname === "/health/live") return ["/health/live", live()];
-		if (pathname === "/health/ready") return ["/health/ready", await readiness(() => options.ready(), stopping)];
-		if (pathname.startsWith(`${graphiqlPath}/`))
-			return ["/graphiql", await graphiql.part(request, pathname.slice(graphiqlPath.length + 1))];
-		const extra = await options.extraRoutes?.(request, pathname);
-		if (extra !== undefined)
-			return [pathname === "/install.sh" ? "/install.sh" : pathname.startsWith("/download/") ? "/download" : "other", extra];
-		return ["other", problem(404, "NOT_FOUND", `There is nothing at ${pathname.slice(0, 200)}: GraphQL is at /graphql`)];
 	}
 
 	return {
@@ -125,68 +81,33 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 		async fetch(request: Request, info: RequestInfo): Promise<Response> {
 			const requestId = newRequestId();
 			const { pathname } = new URL(request.url);
-			const [name, response] = await route(request, pathname, info, requestId);
-			options.metricsHook?.(name, response.status);
+			const route = routeOf(pathname);
+			const response = await answer(request, info, requestId, route, pathname);
+			options.metricsHook?.(route, response.status);
 			log.debug("http.answered", { requestId, method: request.method, path: pathname, status: response.status });
 			return harden(response, requestId);
 		},
 		/** Ends all event streams, and those still to come; readiness turns 503. Call it before stopping the listener. */
 		endStreams(): void {
 			stopping = true;
-			for (const stream of streams) stream.end(stoppingEvents);
+			endpoint.endStreams();
 		},
-		yoga,
+		yoga: endpoint.yoga,
 		mask,
 		newRequestId,
 		sourceOf,
-		createContext: (scope: OperationScope<Principal>) => options.createContext(scope),
+		createContext,
 		log,
 	};
 }
 
-function isJson(request: Request): boolean {
-	const type = (request.headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase();
-	return type === "application/json";
+function routeOf(pathname: string): Route {
+	if (pathname === "/graphql" || pathname === "/graphql/") return "/graphql";
+	if (pathname.startsWith(`${graphiqlPath}/`)) return "/graphiql";
+	if (pathname.startsWith("/download/")) return "/download";
+	return pathname === "/health/live" || pathname === "/health/ready" || pathname === "/install.sh" ? pathname : "other";
 }
 
-function openYoga<Principal, Context extends object>(
-	options: AppOptions<Principal, Context>,
-	mask: ErrorMask,
-	newRequestId: () => string,
-	singles: WeakSet<HttpReply>,
-) {
-	async function context(scope: OperationScope<Principal>): Promise<object> {
-		// A socket's operations come with their context already made.
-		if (scope.socket !== undefined) return {};
-		try {
-			return await options.createContext(scope);
-		} catch (error) {
-			throw mask(error, scope.requestId);
-		}
-	}
-	const noteRootFields = watchRootFields(({ http }, single) => {
-		if (single) singles.add(http);
-	});
-	const plugins: object[] = [
-		...documentRules(documentLimits, options.config.introspection),
-		liveSubscriptions(),
-		noteRootFields,
-		maskResults(mask),
-	];
-	return createYoga<OperationScope<Principal>, object>({
-		schema: options.schema,
-		context,
-		plugins: plugins satisfies (Plugin | object)[],
-		// The last net; what has a scope was masked under its request id before.
-		maskedErrors: { errorMessage: "Unexpected error", maskError: (error) => mask(error, newRequestId()) },
-		logging: false,
-		cors: false,
-		graphiql: false,
-		landingPage: false,
-		multipart: false,
-		batching: false,
-		// The listener bounds bodies; Yoga's own way costs a third of the throughput (RUNTIME.md, 12).
-		maxRequestBodySize: false,
-		parserAndValidationCache: { documentCache: boundedMap(documentsKept), errorCache: boundedMap(documentsKept), validationCache: true },
-	});
+function wantsPage(request: Request): boolean {
+	return request.method === "GET" && request.headers.get("accept")?.includes("text/html") === true;
 }

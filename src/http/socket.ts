@@ -200,8 +200,8 @@ async function prepare<Principal, Context extends object>(
 				`This socket runs ${operationsMax} operations, the most it may: complete one, or open another socket`,
 			);
 		}
-		// Without the upgrade request: Yoga takes a context with a request for plain HTTP, and refuses mutations on a GET.
-		const { request: _upgrade, ...scope } = context;
+		// Without the upgrade request while it parses: Yoga takes a context with a request for plain HTTP, and refuses mutations on a GET.
+		const { request, ...scope } = context;
 		const engine = app.yoga.getEnveloped({ ...scope, requestId, http: { headers: {} }, params });
 		const document = engine.parse(params.query);
 		const errors = engine.validate(engine.schema, document);
@@ -211,7 +211,7 @@ async function prepare<Principal, Context extends object>(
 			document,
 			operationName: params.operationName ?? null,
 			variableValues: params.variables ?? null,
-			contextValue: await engine.contextFactory(),
+			contextValue: await engine.contextFactory({ request }),
 		};
 		return { args, engine };
 	} catch (error) {

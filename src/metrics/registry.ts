@@ -9,7 +9,7 @@ export type Route = (typeof routes)[number];
 /** The domain's metrics, the HTTP ones, and the page a scraper reads. */
 export interface MetricsRegistry extends Metrics {
 	/** Counts one answered request; the status is counted as its class (`2xx`). */
-	httpRequest(route: Route, status: number): void;
+	readonly httpRequest: (route: Route, status: number) => void;
 	/** The Prometheus text format, and its content type. */
 	render(): Promise<{ readonly text: string; readonly contentType: string }>;
 }

@@ -48,7 +48,7 @@ async function serve(options: ServeOptions): Promise<Listener> {
 		port: options.listen.port,
 		// The default of 10 s would cut event streams, which ping every 12 s.
 		idleTimeout: limits.httpIdleSeconds,
-		// Ours answers first and in JSON (gate.ts); this one only bounds what Bun takes in for a request that nobody reads.
+		// Ours counts (gate.ts) and answers in JSON; a body that nobody reads is not taken in: 400 MB sent, 1 MB of memory seen.
 		maxRequestBodySize: Number.MAX_SAFE_INTEGER,
 		development: false,
 		fetch: (request, bun) => answer(options, request, bun),
@@ -94,7 +94,6 @@ function socketHandler(sockets: Sockets, open: Set<BunSocket>, onFault: (error: 
 		// Bun pings by itself and closes a peer that stays silent this long.
 		idleTimeout: sockets.idleSeconds,
 		sendPings: true,
-		// One byte of slack, so that it is our own check that closes with 1009 and a reason.
 		maxPayloadLength: sockets.frameBytesMax,
 		backpressureLimit: limits.sendBufferBytesMax,
 		closeOnBackpressureLimit: false,

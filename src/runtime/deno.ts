@@ -1,12 +1,11 @@
 import { problem } from "../http/respond.ts";
 import { within } from "../lib/within.ts";
 import { closeCodes } from "../protocol/codes.ts";
-import { drainGate, SocketClosed } from "./drain.ts";
-import { boundBody, closeReason, inFlight, judgeUpgrade } from "./gate.ts";
+import { boundBody, inFlight, judgeUpgrade } from "./gate.ts";
 import { limits } from "./limits.ts";
-import type { Listener, Runtime, ServeOptions, SocketSession } from "./port.ts";
+import type { Listener, Runtime, ServeOptions } from "./port.ts";
+import { attachSocket, type CloseSocket } from "./web-socket.ts";
 
-type Sockets = NonNullable<ServeOptions["sockets"]>;
 type Signal = "SIGINT" | "SIGTERM" | "SIGHUP";
 
 /** The part of Deno that this file uses; the project type-checks with bun-types only, and both declare globals. */
@@ -38,8 +37,6 @@ interface DenoServer {
 	shutdown(): Promise<void>;
 	readonly finished: Promise<void>;
 }
-
-type CloseSocket = (code: number, reason: string) => void;
 
 /** The adapter for Deno. Needs `"unstable": ["no-legacy-abort"]`, else every request's signal aborts on success. */
 export const denoRuntime: Runtime = {
@@ -134,88 +131,10 @@ function upgrade(options: ServeOptions, open: Set<CloseSocket>, request: Request
 	} catch {
 		return problem(400, "BAD_UPGRADE", "The WebSocket handshake is incomplete");
 	}
-	attach(upgraded.socket, sockets, open, { peerAddress, subprotocol, request: readable }, (error) => options.onFault(error));
+	const { socket } = upgraded;
+	const peer = { peerAddress, subprotocol, request: readable };
+	attachSocket({ socket, sockets, open, peer, cut: () => cutConnection(socket), onFault: (error) => options.onFault(error) });
 	return upgraded.response;
-}
-
-/** Ties one Deno WebSocket to a session: sends, frames, closing, and what Deno leaves out (limits, cutting a dead peer). */
-function attach(
-	socket: WebSocket,
-	sockets: Sockets,
-	open: Set<CloseSocket>,
-	peer: { readonly peerAddress: string; readonly subprotocol: string; readonly request: Request },
-	onFault: (error: unknown) => void,
-): void {
-	let session: SocketSession | undefined;
-	let ending: { readonly code: number; readonly reason: string; readonly timer: ReturnType<typeof setTimeout> } | undefined;
-	let ended = false;
-	const gate = drainGate({
-		buffered: () => socket.bufferedAmount,
-		pollMs: limits.drainPollMs,
-		stallMs: sockets.drainTimeoutMs,
-		stalled: () => close(closeCodes.fellBehind, "The peer reads too slowly"),
-	});
-
-	function close(code: number, reason: string): void {
-		if (ending !== undefined || ended) return;
-		gate.close();
-		const timer = setTimeout(() => {
-			cutConnection(socket);
-			finish(code, reason);
-		}, limits.closeGraceMs);
-		ending = { code, reason, timer };
-		socket.close(code, closeReason(reason));
-	}
-
-	function finish(code: number, reason: string): void {
-		if (ended) return;
-		ended = true;
-		open.delete(close);
-		clearTimeout(ending?.timer);
-		gate.close();
-		guarded(() => session?.closed(code, reason));
-	}
-
-	function send(text: string): Promise<void> {
-		if (ending !== undefined || ended || socket.readyState !== WebSocket.OPEN) return Promise.reject(new SocketClosed());
-		socket.send(text);
-		if (socket.bufferedAmount <= limits.sendBufferBytesMax) return gate.handed(text.length);
-		close(closeCodes.fellBehind, "The peer reads too slowly");
-		return Promise.reject(new SocketClosed());
-	}
-
-	socket.binaryType = "arraybuffer";
-	/** A throw in a listener would end the process. */
-	function guarded(work: () => void): void {
-		try {
-			work();
-		} catch (error) {
-			onFault(error);
-			close(1011, "Internal server error");
-		}
-	}
-
-	socket.addEventListener("open", () => {
-		open.add(close);
-		guarded(() => {
-			session = sockets.open({ ...peer, send, close });
-		});
-	});
-	socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
-		if (ending !== undefined) return;
-		if (typeof data !== "string") close(1003, "Text frames only");
-		else if (isLonger(data, sockets.frameBytesMax)) close(closeCodes.tooBig, `Frames are ${sockets.frameBytesMax} bytes at most`);
-		else guarded(() => session?.message(data));
-	});
-	socket.addEventListener("close", (event) => finish(event.code, event.reason));
-	// A close event follows every error; without a listener Deno would report it as uncaught.
-	socket.addEventListener("error", (event) => event.preventDefault());
-}
-
-/** Whether a text has more than `bytesMax` bytes in UTF-8; counts them only when its length leaves a doubt. */
-function isLonger(text: string, bytesMax: number): boolean {
-	if (text.length > bytesMax) return true;
-	return text.length * 3 > bytesMax && new TextEncoder().encode(text).byteLength > bytesMax;
 }
 
 /**

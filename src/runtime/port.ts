@@ -1,10 +1,6 @@
-/** What a runtime adapter gives the program: listeners, sockets, signals. Two real ones: bun.ts and deno.ts. No other file names a runtime. */
+import type { ListenAddress } from "../lib/address.ts";
 
-/** `host:port`, port 0 for any free one. */
-export interface ListenAddress {
-	readonly hostname: string;
-	readonly port: number;
-}
+/** What a runtime adapter gives the program: listeners, sockets, signals. Two real ones: bun.ts and deno.ts. No other file names a runtime. */
 
 /** Facts of one HTTP request that the Request object does not carry. */
 export interface RequestInfo {

@@ -4,6 +4,7 @@ import type { OperatorPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { parseInput } from "../input.ts";
+import { plainText } from "../lib/plain-text.ts";
 import { patternProblem } from "./name-pattern.ts";
 import { enrollmentPolicies, type FleetRecord, type SiteRecord } from "./site.ts";
 import { insertFleet, insertSite, siteByCode } from "./store.ts";
@@ -15,13 +16,12 @@ const code = v.pipe(
 		(issue) => `"${String(issue.input).slice(0, 80)}" must be 1 to 63 letters, digits and dashes, beginning with a letter or digit`,
 	),
 );
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
 const title = v.pipe(
 	v.string(),
 	v.trim(),
 	v.minLength(1, "must not be empty"),
 	v.maxLength(200, "must have at most 200 characters"),
-	v.regex(/^[^\u0000-\u001f]*$/, "must not hold control characters"),
+	v.regex(plainText, "must not hold control characters"),
 );
 
 const newSite = v.object({

@@ -22,7 +22,8 @@ export function openLiveSockets(bus: Bus): LiveSockets {
 	const stop = bus.onEvent(({ tenantId, event }) => {
 		if (event.kind !== "credentials-revoked") return;
 		const live = sockets.get(keyOf(tenantId, event.workerId));
-		if (live !== undefined && event.credentialIds.includes(live.worker.credentialId)) live.socket.close(closeCodes.credentialRevoked, "The worker's credential was revoked");
+		if (live !== undefined && event.credentialIds.includes(live.worker.credentialId))
+			live.socket.close(closeCodes.credentialRevoked, "The worker's credential was revoked");
 	});
 	return {
 		opened(worker, socket) {

@@ -46,12 +46,3 @@ test("H8: every refusal has a status, a worker's answer and a row in the README'
 	expect(Object.keys(refusalAnswer).sort()).toEqual(Object.keys(refusalStatus).sort());
 	expect(Object.keys(refusalStatus).filter((reason) => !readme.includes(`\`${reason}\``))).toEqual([]);
 });
-
-test("resolvers translate: no resolver or subscribe function is longer than 20 lines", () => {
-	const long = sources("src/graphql").flatMap(({ path, text }) =>
-		[...text.matchAll(/^(\t+)(resolve|subscribe):[\s\S]*?^\1\}?,?$/gm)]
-			.filter((match) => match[0].split("\n").length > 22)
-			.map((match) => `${path}: ${match[2]} at ${match.index}`),
-	);
-	expect(long).toEqual([]);
-});

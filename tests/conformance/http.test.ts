@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { serverAudits } from "graphql-http";
 import { runtimeNames } from "../support/runtimes.ts";
 import { until } from "../support/until.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
+
+// For hangs only; see support/until.ts.
+setDefaultTimeout(60_000);
 
 const json = { "content-type": "application/json" };
 
@@ -15,13 +18,14 @@ describe.each([...runtimeNames])("HTTP on %s", (runtime) => {
 
 	const post = (body: string, headers: Record<string, string> = json) => fetch(server.url("/graphql"), { method: "POST", headers, body });
 
-	test("no MUST and no SHOULD of GraphQL over HTTP fails, but for the ones named here", async () => {
+	test("all audits of GraphQL over HTTP pass: MUST, SHOULD and MAY", async () => {
 		const failed: string[] = [];
-		for (const audit of serverAudits({ url: server.url("/graphql") })) {
+		const audits = serverAudits({ url: server.url("/graphql") });
+		expect(audits.length).toBeGreaterThan(50);
+		for (const audit of audits) {
 			const result = await audit.fn();
 			if (result.status !== "ok") failed.push(`${result.status}: ${audit.name}`);
 		}
-		expect(failed.filter((line) => line.startsWith("error"))).toEqual([]);
 		expect(failed).toEqual([]);
 	});
 
@@ -40,13 +44,14 @@ describe.each([...runtimeNames])("HTTP on %s", (runtime) => {
 	});
 
 	test("a raw error is masked, and the log has it under the request id the client was told", async () => {
-		const { body, status } = await server.ask("{ fault hello }");
+		const { body, status, headers } = await server.ask("{ fault hello }");
 		const [error] = body.errors ?? [];
 		expect(status).toBe(200);
 		expect(body.data).toEqual({ fault: null, hello: "world" });
 		expect(error).toMatchObject({ message: "Unexpected error", extensions: { code: "INTERNAL_SERVER_ERROR" } });
 		expect(JSON.stringify(body)).not.toContain("raw text");
 		const requestId = String(error?.extensions?.requestId);
+		expect(headers.get("x-request-id")).toBe(requestId);
 		await until("the log has it", () =>
 			server.program
 				.stderr()

@@ -1,8 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, test, setDefaultTimeout } from "bun:test";
 import { connect } from "node:net";
 import { runtimeNames } from "../support/runtimes.ts";
 import { soon, until } from "../support/until.ts";
 import { startTestServer } from "./test-server.ts";
+
+// For hangs only; see support/until.ts.
+setDefaultTimeout(60_000);
 
 const quiet = { id: "1", type: "subscribe", payload: { query: "subscription { quiet }" } };
 
@@ -88,7 +91,7 @@ describe.each([...runtimeNames])("life and end on %s", (runtime) => {
 		living.send({ type: "ping" });
 		expect((await living.next()).type).toBe("pong");
 		living.destroy();
-	}, 60_000);
+	});
 
 	test("open sockets are counted, and none is left when their peers have gone", async () => {
 		await using server = await startTestServer(runtime);

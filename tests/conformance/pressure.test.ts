@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, test, setDefaultTimeout } from "bun:test";
 import { connect } from "node:net";
 import { runtimeNames } from "../support/runtimes.ts";
 import { until } from "../support/until.ts";
 import type { RawSocket } from "./raw-socket.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
+
+// For hangs only; see support/until.ts.
+setDefaultTimeout(60_000);
 
 const mebibyte = 1024 * 1024;
 /** What a stalled peer may cost a server at most; without backpressure it is hundreds of MiB within seconds (RUNTIME.md, 1). */

@@ -76,6 +76,7 @@ export const schema = new GraphQLSchema({
 				resolve: (_root, _args, context) => `${context.principal?.name ?? "nobody"} from ${context.sourceAddress} ${context.madeFor}`,
 			},
 			requestId: { type: text, resolve: (_root, _args, context) => context.requestId },
+			path: { type: text, resolve: (_root, _args, context) => new URL(context.request.url).pathname },
 			openSources: { type: number, resolve: () => openSources },
 			fault: {
 				type: GraphQLString,

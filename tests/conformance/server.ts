@@ -39,7 +39,7 @@ const app = createApp<TestPrincipal, TestContext>({
 	ready: async () => [{ name: "database", ok: !databaseDown, reason: databaseDown ? "no connection" : undefined }],
 	log,
 	random: systemRandom,
-	metricsHook: metrics.httpRequest,
+	metricsHook: (route, status) => metrics.httpRequest(route, status),
 	streamStallMs,
 });
 
@@ -58,7 +58,7 @@ async function authenticate(params: Readonly<Record<string, unknown>>): Promise<
 
 const listener = await runtime.serve({
 	listen: { hostname: "127.0.0.1", port: 0 },
-	fetch: app.fetch,
+	fetch: (request, info) => app.fetch(request, info),
 	sockets: createSockets({
 		...sockets,
 		app,
@@ -83,11 +83,12 @@ runtime.onUncaught((error) => {
 	log.error("process.uncaught", { error });
 	return false;
 });
-runtime.onSignal(async () => {
+async function end(): Promise<void> {
 	app.endStreams();
 	await Promise.all([listener.stop(2_000), metricsListener.stop(2_000)]);
 	runtime.exit(0);
-});
+}
+runtime.onSignal(() => void end());
 process.stdout.write(
 	`${JSON.stringify({ port: listener.address.port, metricsPort: metricsListener.address.port, runtime: runtime.name })}\n`,
 );

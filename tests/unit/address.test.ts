@@ -8,7 +8,7 @@ import {
 	parseCidrs,
 	parseListenAddress,
 	sourceAddress,
-} from "../../src/http/address.ts";
+} from "../../src/lib/address.ts";
 
 describe("parseListenAddress", () => {
 	test.each([

@@ -5,7 +5,7 @@ import type { EnrollAnswer } from "../../../worker/client.ts";
 import type { Enrollment } from "../../../worker/enrollment.ts";
 import type { Identity } from "../../../worker/identity.ts";
 import { type Assignment, type Loop, type LoopDeps, startLoop } from "../../../worker/loop.ts";
-import type { CheckVerdict } from "../../../worker/machine.ts";
+import type { CheckVerdict } from "../../../worker/machine-state.ts";
 import type { HeartbeatInput, Socket, SocketListener } from "../../../worker/socket.ts";
 import { FakeTime } from "./fake-time.ts";
 

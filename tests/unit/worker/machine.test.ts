@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { type Refusal, refusalAnswer, refusals } from "../../../src/protocol/codes.ts";
-import { type Claim, type Effect, type Enrolled, type Event, type Link, machine, type State } from "../../../worker/machine.ts";
+import { machine } from "../../../worker/machine.ts";
+import type { Claim, Effect, Enrolled, Event, Link, State } from "../../../worker/machine-state.ts";
 
 const claim: Claim = { thenExit: false, failures: 0, renewed: false, why: "no answer yet" };
 const link: Link = { failures: 0, doubt: undefined, replaced: 0, why: "" };

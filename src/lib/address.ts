@@ -1,6 +1,11 @@
 /** Network addresses: parsing what people configure, and telling who a request is from. Pure. */
 import ipaddr from "ipaddr.js";
-import type { ListenAddress } from "../runtime/port.ts";
+
+/** `host:port`, port 0 for any free one. */
+export interface ListenAddress {
+	readonly hostname: string;
+	readonly port: number;
+}
 
 /**
  * Parses `host:port`; IPv6 in brackets: `[::1]:7480`. Port 0 takes any free one.

@@ -1,0 +1,110 @@
+import type { AlertRecord } from "../alerts/alert.ts";
+import type { HostRecord } from "../hosts/host.ts";
+import type { IdMint } from "../lib/id.ts";
+import type { Outcome } from "../protocol/codes.ts";
+import { nameIsFamiliar } from "../sites/name-pattern.ts";
+import type { WorkerView } from "../workers/worker.ts";
+import { replyMemoryMs } from "./limits.ts";
+import type { ProvenRequest } from "./request.ts";
+import { pair, putWorker, type World } from "./world.ts";
+
+/** Puts a worker into the world and among the changes, once, in its final form. */
+export function storeWorker(world: World, worker: WorkerView, isNew: boolean): void {
+	const key = pair(worker.tenantId, worker.id);
+	putWorker(world, worker);
+	if (isNew || world.changes.newWorkers.has(key)) world.changes.newWorkers.set(key, worker);
+	else world.changes.oldWorkers.set(key, worker);
+}
+
+/** The same for a host; an event tells of what people can see changing. */
+export function storeHost(world: World, host: HostRecord): void {
+	const old = world.hosts.get(host.id);
+	if (old === undefined || world.changes.newHosts.has(host.id)) world.changes.newHosts.set(host.id, host);
+	else world.changes.oldHosts.set(host.id, host);
+	world.hosts.set(host.id, host);
+	const visible =
+		old === undefined || old.state !== host.state || old.siteId !== host.siteId || old.name !== host.name || old.workerId !== host.workerId;
+	if (visible) world.changes.events.push({ tenantId: host.tenantId, event: { kind: "host", host } });
+}
+
+/** Adds the credential that was made ahead of the verdict. */
+export function addCredential(world: World, { fresh, tenantId }: ProvenRequest, workerId: string, now: number): void {
+	world.changes.credentials.set(fresh.credentialId, {
+		id: fresh.credentialId,
+		tenantId,
+		workerId,
+		name: "enrollment",
+		selector: fresh.selector,
+		hash: Buffer.from(fresh.secretHash).toString("hex"),
+		hint: fresh.hint,
+		createdAt: now,
+	});
+}
+
+/** Keeps what this enrollment id was answered (G6). */
+export function remember(
+	world: World,
+	request: ProvenRequest,
+	workerId: string,
+	hostId: string,
+	answer: { readonly state: "held" | "admitted"; readonly outcome: Exclude<Outcome, "REPLAYED"> | null; readonly now: number },
+): void {
+	const { tenantId, enrollmentId, fresh } = request;
+	const admitted = answer.state === "admitted";
+	const prior = {
+		tenantId,
+		enrollmentId,
+		keyId: request.keyId,
+		workerId,
+		hostId,
+		machineUid: request.claim.machineUid,
+		replyKey: request.replyKey,
+		state: answer.state,
+		outcome: answer.outcome,
+		credentialId: admitted ? fresh.credentialId : null,
+		sealed: admitted ? fresh.sealed : null,
+		createdAt: answer.now,
+		expiresAt: admitted ? answer.now + replyMemoryMs : null,
+		credentialUsed: false,
+		credentialRevoked: false,
+	};
+	world.priors.set(pair(tenantId, enrollmentId), prior);
+	world.changes.priors.set(pair(tenantId, enrollmentId), prior);
+}
+
+/** Counts one use of the key (B4), and consumes a host token. */
+export function countUse(world: World, request: ProvenRequest, workerId: string, now: number): void {
+	const key = world.keys.get(request.keyId);
+	if (key === undefined) return;
+	const consumed = key.kind === "host";
+	world.keys.set(key.id, { ...key, uses: key.uses + 1, consumedAt: consumed ? now : key.consumedAt });
+	const before = world.changes.uses.get(key.id)?.uses ?? 0;
+	world.changes.uses.set(key.id, { id: key.id, uses: before + 1, at: now, workerId, consumed });
+}
+
+/** Raises UNFAMILIAR_WORKER when the name is not of the kind that the site expects (A14). */
+export function warnOfUnfamiliarName(world: World, request: ProvenRequest, worker: WorkerView, now: number, mintId: IdMint): void {
+	const site = worker.siteId === null ? undefined : world.sites.get(worker.siteId);
+	if (site === undefined || nameIsFamiliar(site.workerNamePattern, worker.name)) return;
+	raise(world, request, now, mintId, {
+		kind: "UNFAMILIAR_WORKER",
+		severity: "warning",
+		workerId: worker.id,
+		hostId: worker.hostId,
+		message: `Worker "${worker.name}" does not match the names expected at site "${site.code}" (${site.workerNamePattern})`,
+	});
+}
+
+/** Raises an alert: its row and its event. */
+export function raise(
+	world: World,
+	request: ProvenRequest,
+	now: number,
+	mintId: IdMint,
+	what: Pick<AlertRecord, "kind" | "severity" | "message" | "workerId" | "hostId">,
+): void {
+	const siteId = world.keys.get(request.keyId)?.siteId ?? null;
+	const alert: AlertRecord = { id: mintId("alert"), tenantId: request.tenantId, at: now, siteId, acknowledgedAt: null, ...what };
+	world.changes.alerts.push(alert);
+	world.changes.events.push({ tenantId: request.tenantId, event: { kind: "alert", alert } });
+}

@@ -1,0 +1,122 @@
+/** GraphQL over HTTP: one operation a request, event streams, and the pipeline that sockets share. */
+import type { GraphQLSchema } from "graphql";
+import { createYoga } from "graphql-yoga";
+import { boundedMap } from "../lib/bounded-map.ts";
+import { type EventStream, watchEventStream } from "./event-stream.ts";
+import { liveSubscriptions } from "./live.ts";
+import type { ErrorMask } from "./mask.ts";
+import { documentLimits, documentRules, maskResults, watchRootFields } from "./plugins.ts";
+import { problem, restated } from "./respond.ts";
+import { endless, type HttpReply, type OperationScope } from "./scope.ts";
+
+export interface EndpointOptions<Principal> {
+	readonly schema: GraphQLSchema;
+	createContext(scope: OperationScope<Principal>): object | Promise<object>;
+	readonly introspection: boolean;
+	readonly mask: ErrorMask;
+	newRequestId(): string;
+	readonly streamStallMs: number;
+}
+
+/** The words of GraphQL over SSE. The blank lines end an event that may be half written. */
+const stoppingEvents = "\n\nevent: complete\ndata:\n\n";
+const fellBehindError = { message: "The subscriber fell behind: reconnect and read the state anew", extensions: { code: "FELL_BEHIND" } };
+const fellBehindEvents = `\n\nevent: next\ndata: ${JSON.stringify({ errors: [fellBehindError] })}${stoppingEvents}`;
+/** Parsed documents kept: at 64 KiB each at most 16 MiB, and a fleet uses a dozen. */
+const documentsKept = 256;
+
+/** Makes the endpoint. The scope of a request is the resolver's context together with what `createContext` gives. */
+export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
+	// Yoga copies the scope it is given; the reply object is the part that stays the same.
+	const singles = new WeakSet<HttpReply>();
+	const yoga = openYoga(options, singles);
+	const streams = new Set<EventStream>();
+	let stopping = false;
+
+	function watch(response: Response, opened: (stream: EventStream) => void): Response {
+		if (response.body === null) return response;
+		const stream = watchEventStream(response.body, options.streamStallMs, () => streams.delete(stream));
+		streams.add(stream);
+		opened(stream);
+		if (stopping) stream.end(stoppingEvents);
+		return new Response(stream.body, { status: response.status, headers: response.headers });
+	}
+
+	return {
+		/** Runs one operation. */
+		async handle(request: Request, sourceAddress: string, requestId: string): Promise<Response> {
+			// What an HTML form can send without a preflight is refused before it is read, so no page elsewhere can post for its reader.
+			if (request.method === "POST" && !isJson(request)) {
+				return problem(415, "UNSUPPORTED_MEDIA_TYPE", "POST needs content-type: application/json");
+			}
+			let stream: EventStream | undefined;
+			let hasFallenBehind = false;
+			const http: HttpReply = { headers: {} };
+			const scope: OperationScope<Principal> = {
+				request,
+				requestId,
+				sourceAddress,
+				principal: undefined,
+				socket: undefined,
+				http,
+				signal: endless,
+				fellBehind() {
+					hasFallenBehind = true;
+					stream?.end(fellBehindEvents);
+				},
+			};
+			const response = await yoga.fetch(request, scope);
+			if (response.headers.get("content-type")?.startsWith("text/event-stream") === true) {
+				return watch(response, (opened) => {
+					stream = opened;
+					if (hasFallenBehind) opened.end(fellBehindEvents);
+				});
+			}
+			response.headers.set("cache-control", "no-store");
+			return singles.has(http) ? restated(response, http.status ?? response.status, http.headers) : response;
+		},
+		/** Ends all event streams, and those still to come. */
+		endStreams(): void {
+			stopping = true;
+			for (const stream of streams) stream.end(stoppingEvents);
+		},
+		yoga,
+	};
+}
+
+function isJson(request: Request): boolean {
+	const type = (request.headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase();
+	return type === "application/json";
+}
+
+function openYoga<Principal>(options: EndpointOptions<Principal>, singles: WeakSet<HttpReply>) {
+	const { mask } = options;
+	async function context(scope: OperationScope<Principal>): Promise<object> {
+		// A socket's operations come with their context already made.
+		if (scope.socket !== undefined) return {};
+		try {
+			return await options.createContext(scope);
+		} catch (error) {
+			throw mask(error, scope.requestId);
+		}
+	}
+	const noteRootFields = watchRootFields(({ http }, single) => {
+		if (single) singles.add(http);
+	});
+	return createYoga<OperationScope<Principal>, object>({
+		schema: options.schema,
+		context,
+		plugins: [...documentRules(documentLimits, options.introspection), liveSubscriptions(), noteRootFields, maskResults(mask)],
+		// The last net; what has a scope was masked under its request id before.
+		maskedErrors: { errorMessage: "Unexpected error", maskError: (error) => mask(error, options.newRequestId()) },
+		logging: false,
+		cors: false,
+		graphiql: false,
+		landingPage: false,
+		multipart: false,
+		batching: false,
+		// The listener bounds bodies; Yoga's own way costs a third of the throughput (RUNTIME.md, 12).
+		maxRequestBodySize: false,
+		parserAndValidationCache: { documentCache: boundedMap(documentsKept), errorCache: boundedMap(documentsKept), validationCache: true },
+	});
+}

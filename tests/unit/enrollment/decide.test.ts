@@ -1,0 +1,39 @@
+import { describe, expect, test } from "bun:test";
+import { decide } from "../../../src/enrollment/decide.ts";
+import { facts, key, now, prior, request, worker } from "./builders.ts";
+import { keyLife, machine, repeats, type Row, scope } from "./rows.ts";
+
+function holds(rows: readonly Row[]): void {
+	for (const row of rows) {
+		test(row.name, () => {
+			const verdict = decide(row.facts, row.request, now);
+			if (typeof row.verdict === "string") expect(verdict).toMatchObject({ kind: "refuse", why: row.verdict });
+			else expect(verdict).toEqual(row.verdict);
+		});
+	}
+}
+
+describe("the key's life decides first (B3, S2, S3, H8)", () => holds(keyLife));
+describe("scope and the requested id (H3, A7)", () => holds(scope));
+describe("what is known of the machine (S4, S5, S8)", () => holds(machine));
+describe("the same enrollment again (G6)", () => holds(repeats));
+
+test("no row of the table is there twice", () => {
+	const names = [...keyLife, ...scope, ...machine, ...repeats].map(({ name }) => name);
+	expect(new Set(names).size).toBe(names.length);
+});
+
+describe("a refusal's text names what was wrong and the remedy", () => {
+	const cases = [
+		[facts({ key: key({ active: false }) }), request(), "ask for the current one"],
+		[facts({ sourceAllowed: false }), request(), "192.0.2.1"],
+		[facts({ key: key({ maxUses: 7, uses: 7 }) }), request(), "7 use(s)"],
+		[facts({ key: key({ kind: "host" }), host: { name: "other" } }), request(), `"other", not "name-a"`],
+		[facts({ requested: worker({ id: "mine", machineUid: "uid-b" }) }), request({}, { requestedId: "mine" }), `"mine"`],
+		[facts({ prior: prior() }), request({ keyId: "key_b" }), "make a new enrollment id"],
+	] as const;
+	test.each(cases)("case %#", (given, asked, part) => {
+		const verdict = decide(given, asked, now);
+		expect(verdict.kind === "refuse" ? verdict.detail : verdict.kind).toContain(part);
+	});
+});
