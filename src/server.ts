@@ -21,6 +21,7 @@ import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { openHasher } from "./keys/hasher.ts";
+import { formatListenAddress, type ListenAddress } from "./lib/address.ts";
 import { systemClock } from "./lib/clock.ts";
 import { idMint } from "./lib/id.ts";
 import type { Log } from "./lib/log.ts";
@@ -28,7 +29,7 @@ import { systemRandom } from "./lib/random.ts";
 import type { Secret } from "./lib/secret.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
-import type { Listener, Runtime } from "./runtime/port.ts";
+import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { keptSecret, makeDataDir } from "./secrets.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
@@ -128,19 +129,29 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		app.endStreams();
 		await Promise.all(listeners.map((listener) => listener.stop(stopMs)));
 	});
-	for (const listen of [config.listen, ...(config.apiListen === undefined ? [] : [config.apiListen])]) {
-		listeners.push(await runtime.serve({ listen, fetch: (request, info) => app.fetch(request, info), sockets, bodyBytesMax, onFault }));
-	}
-	const metricsListener = await runtime.serve({
-		listen: config.metricsListen,
-		fetch: metricsHandler(metrics),
-		bodyBytesMax: 1_024,
-		onFault,
-	});
+	const main = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
+	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...main, listen })));
+	if (config.apiListen !== undefined)
+		listeners.push(await listenAs("MUSTER_API_LISTEN", config.apiListen, (listen) => runtime.serve({ ...main, listen })));
+	const metricsListener = await listenAs("MUSTER_METRICS_LISTEN", config.metricsListen, (listen) =>
+		runtime.serve({ listen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault }),
+	);
 	listeners.push(metricsListener);
 	const [first] = listeners;
 	const url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
 	return { url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+}
+
+/** Opens a listener; a taken port is an error that names the address, the variable and the remedy. */
+async function listenAs(variable: string, listen: ListenAddress, serve: (listen: ListenAddress) => Promise<Listener>): Promise<Listener> {
+	try {
+		return await serve(listen);
+	} catch (error) {
+		const why = error instanceof Error ? error.message : String(error);
+		throw new Error(`Cannot listen on ${formatListenAddress(listen)}: ${why}; free the port, or set ${variable} to another address`, {
+			cause: error,
+		});
+	}
 }
 
 async function embedded(dataDir: string, log: Log, undo: (() => unknown)[]) {
@@ -164,8 +175,7 @@ function socketHooks(deps: Deps, authenticator: Authenticator, live: ReturnType<
 		async authenticate(params: Readonly<Record<string, unknown>>, request: Request, sourceAddress: string): Promise<Principal> {
 			const shown: Shown = {
 				bearer:
-					text(params.apiKey) ??
-					bearerOf(text(params.authorization) ?? text(params.Authorization) ?? request.headers.get("authorization")),
+					text(params.apiKey) ?? bearerOf(text(params.authorization) ?? text(params.Authorization) ?? request.headers.get("authorization")),
 				workerId: text(params.workerId),
 				nodeName: text(params.nodeName),
 				sourceAddress,

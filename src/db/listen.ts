@@ -106,7 +106,8 @@ export function createListener(open: (onNotify: (channel: string, payload: strin
 			const subscriptions = channels.get(channel) ?? new Set();
 			channels.set(channel, subscriptions.add(subscription));
 			try {
-				const opening = (connecting ??= connect());
+				connecting ??= connect();
+				const opening = connecting;
 				const connection = await opening.catch((error: unknown) => {
 					if (connecting === opening) connecting = undefined;
 					throw error;

@@ -30,6 +30,7 @@ export interface Enroller {
 
 type Item = { readonly kind: "proven"; readonly request: ProvenRequest } | { readonly kind: "refused"; readonly refusal: EarlyRefusal };
 
+const malformedScope = "malformed";
 /** How often a batch that lost a race to another server is decided anew before its requests are tried one by one. */
 const lostRacesMax = 5;
 
@@ -64,7 +65,10 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 	async function attempt(raw: object, source: string, method: EnrollmentMethod, arrivedAt: number): Promise<EnrollResult> {
 		const parsed = parseEnroll(raw);
 		if (!parsed.ok) {
-			limiter.refused(method, source, false);
+			// Malformed requests have a scope of their own: a flood of them must not shut out the workers behind the same address.
+			const gate = limiter.check(malformedScope, source);
+			if (gate.kind === "closed") return refuse(raw, source, method, gate.why, null, { retryAfterSeconds: gate.retryAfterSeconds });
+			limiter.refused(malformedScope, source, false);
 			return refuse(raw, source, method, "bad_request", `Cannot enroll: ${parsed.problems.join("; ")}`, {});
 		}
 		const { input } = parsed;

@@ -106,10 +106,11 @@ export async function keysByIds(sql: Sql, tenantId: string, ids: readonly string
 
 /**
  * Takes the site's active key out of service and returns its version, 0 when there was none. Locks the site's row first, so
- * that two rotations of one site follow each other and each gets a version of its own.
+ * that two rotations of one site follow each other and each gets a version of its own. Not FOR UPDATE: an enrollment that holds the key
+ * takes a key share of the site for its worker's foreign key, and each would wait for the other.
  */
 export async function retireSiteKey(tx: Tx, siteId: string, graceEndsAt: number | null): Promise<number> {
-	await tx`select id from sites where id = ${siteId} for update`;
+	await tx`select id from sites where id = ${siteId} for no key update`;
 	await tx`
 		update keys set active = false, grace_ends_at = ${graceEndsAt === null ? null : new Date(graceEndsAt)}
 		where site_id = ${siteId} and kind = 'site' and active`;

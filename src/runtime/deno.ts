@@ -4,7 +4,7 @@ import { closeCodes } from "../protocol/codes.ts";
 import { boundBody, inFlight, judgeUpgrade } from "./gate.ts";
 import { limits } from "./limits.ts";
 import type { Listener, Runtime, ServeOptions } from "./port.ts";
-import { attachSocket, type CloseSocket } from "./web-socket.ts";
+import { type Attachment, attachSocket, type CloseSocket, lingeringSockets } from "./web-socket.ts";
 
 type Signal = "SIGINT" | "SIGTERM" | "SIGHUP";
 
@@ -67,6 +67,7 @@ export const denoRuntime: Runtime = {
 
 async function serve(options: ServeOptions): Promise<Listener> {
 	const open = new Set<CloseSocket>();
+	const lingering = lingeringSockets(limits.lingeringPerPeerMax);
 	const cut = new AbortController();
 	const flights = inFlight();
 	let stopping = false;
@@ -85,7 +86,7 @@ async function serve(options: ServeOptions): Promise<Listener> {
 		async (request, info) => {
 			if (stopping) return problem(503, "STOPPING", "The server is stopping: try again soon", { connection: "close", "retry-after": "5" });
 			flights.add(info.completed);
-			return answer(options, open, request, info.remoteAddr.hostname ?? "");
+			return answer(options, { open, lingering }, request, info.remoteAddr.hostname ?? "");
 		},
 	);
 	return {
@@ -106,13 +107,15 @@ function isAbort(error: unknown): boolean {
 	return error instanceof Error && error.name === "AbortError";
 }
 
-async function answer(options: ServeOptions, open: Set<CloseSocket>, request: Request, peerAddress: string): Promise<Response> {
+type Held = Pick<Attachment, "open" | "lingering">;
+
+async function answer(options: ServeOptions, held: Held, request: Request, peerAddress: string): Promise<Response> {
 	const verdict = judgeUpgrade(request, options.sockets, peerAddress);
 	switch (verdict.kind) {
 		case "refuse":
 			return verdict.response;
 		case "upgrade":
-			return upgrade(options, open, request, peerAddress, verdict.subprotocol);
+			return upgrade(options, held, request, peerAddress, verdict.subprotocol);
 		case "http": {
 			const bounded = await boundBody(request, options.bodyBytesMax);
 			return bounded instanceof Response ? bounded : options.fetch(bounded, { peerAddress });
@@ -120,9 +123,12 @@ async function answer(options: ServeOptions, open: Set<CloseSocket>, request: Re
 	}
 }
 
-function upgrade(options: ServeOptions, open: Set<CloseSocket>, request: Request, peerAddress: string, subprotocol: string): Response {
+function upgrade(options: ServeOptions, held: Held, request: Request, peerAddress: string, subprotocol: string): Response {
 	const { sockets } = options;
 	if (sockets === undefined) return problem(404, "NOT_FOUND", "There are no sockets here");
+	if (held.lingering.isFull(peerAddress)) {
+		return problem(503, "TOO_MANY_SOCKETS", "Too many connections of this address do not end: let go of them", { "retry-after": "60" });
+	}
 	// Deno takes the headers back with the upgrade ("Request closed").
 	const readable = new Request(request.url, { headers: new Headers(request.headers) });
 	let upgraded: { socket: WebSocket; response: Response };
@@ -133,7 +139,7 @@ function upgrade(options: ServeOptions, open: Set<CloseSocket>, request: Request
 	}
 	const { socket } = upgraded;
 	const peer = { peerAddress, subprotocol, request: readable };
-	attachSocket({ socket, sockets, open, peer, cut: () => cutConnection(socket), onFault: (error) => options.onFault(error) });
+	attachSocket({ ...held, socket, sockets, peer, cut: () => cutConnection(socket), onFault: (error) => options.onFault(error) });
 	return upgraded.response;
 }
 

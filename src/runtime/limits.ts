@@ -10,4 +10,6 @@ export const limits = {
 	drainSafetyPollMs: 500,
 	/** Deno does not tell: look this often, in milliseconds. 64 KiB a look is 13 MB/s a socket. */
 	drainPollMs: 5,
+	/** Deno: cut connections of one peer that may hang on before it gets no new socket; each may hold 4 MB in the kernel. */
+	lingeringPerPeerMax: 64,
 } as const;

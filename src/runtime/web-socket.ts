@@ -12,8 +12,10 @@ export interface Attachment {
 	readonly sockets: NonNullable<ServeOptions["sockets"]>;
 	/** Holds the close function of each open socket. */
 	readonly open: Set<CloseSocket>;
+	/** Counts, by peer, the connections that were cut and would not go. */
+	readonly lingering: Lingering;
 	readonly peer: Pick<ServerSocket, "peerAddress" | "subprotocol" | "request">;
-	/** Drops the TCP connection of a peer that never answers. */
+	/** Drops the TCP connection of a peer that took our close frame and never answers. */
 	readonly cut: () => void;
 	onFault(error: unknown): void;
 }
@@ -56,15 +58,16 @@ export function attachSocket(attachment: Attachment): void {
 		else if (isLonger(data, sockets.frameBytesMax)) close(closeCodes.tooBig, `Frames are ${sockets.frameBytesMax} bytes at most`);
 		else guarded(() => session?.message(data));
 	});
-	socket.addEventListener("close", (event) => ends.finish(event.code, event.reason));
+	socket.addEventListener("close", (event) => ends.gone(event.code, event.reason));
 	// A close event follows every error; without a listener it would be reported as uncaught.
 	socket.addEventListener("error", (event) => event.preventDefault());
 }
 
 /** How a socket ends: our close frame, then its answer or the cut. Each step happens once. */
-function endings({ socket, sockets, open, cut }: Attachment, closed: (code: number, reason: string) => void) {
+function endings({ socket, sockets, open, lingering, peer, cut }: Attachment, closed: (code: number, reason: string) => void) {
 	let graceTimer: ReturnType<typeof setTimeout> | undefined;
 	let ended = false;
+	let lingers = false;
 	const gate = drainGate({
 		buffered: () => socket.bufferedAmount,
 		pollMs: limits.drainPollMs,
@@ -77,7 +80,10 @@ function endings({ socket, sockets, open, cut }: Attachment, closed: (code: numb
 		if (hasBegun()) return;
 		gate.close();
 		graceTimer = setTimeout(() => {
-			cut();
+			// A write that waits for a peer with a full window holds the connection whatever is closed above it; "close" comes when it has gone.
+			lingers = socket.bufferedAmount > 0;
+			if (lingers) lingering.add(peer.peerAddress, 1);
+			else cut();
 			finish(code, reason);
 		}, limits.closeGraceMs);
 		socket.close(code, closeReason(reason));
@@ -92,7 +98,33 @@ function endings({ socket, sockets, open, cut }: Attachment, closed: (code: numb
 		closed(code, reason);
 	}
 
-	return { gate, close, finish, hasBegun };
+	function gone(code: number, reason: string): void {
+		if (lingers) lingering.add(peer.peerAddress, -1);
+		lingers = false;
+		finish(code, reason);
+	}
+
+	return { gate, close, gone, hasBegun };
+}
+
+/** Connections that ended for the program while the runtime still holds them, by peer address. */
+export interface Lingering {
+	add(peerAddress: string, change: 1 | -1): void;
+	/** Whether this peer holds so many that it gets no new socket. */
+	isFull(peerAddress: string): boolean;
+}
+
+/** Counts them, since the program's own cap no longer does: a peer that stalls socket after socket would else hold ever more. */
+export function lingeringSockets(perPeerMax: number): Lingering {
+	const counts = new Map<string, number>();
+	return {
+		add(peerAddress, change) {
+			const next = (counts.get(peerAddress) ?? 0) + change;
+			if (next > 0) counts.set(peerAddress, next);
+			else counts.delete(peerAddress);
+		},
+		isFull: (peerAddress) => (counts.get(peerAddress) ?? 0) >= perPeerMax,
+	};
 }
 
 /** Whether a text has more than `bytesMax` bytes in UTF-8; counts them only when its length leaves a doubt. */

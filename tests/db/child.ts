@@ -22,9 +22,9 @@ export interface Child {
 	stop(): Promise<void>;
 }
 
-/** Starts `tests/db/programs/NAME.ts`. */
-export function startChild(name: string, env: Readonly<Record<string, string>>): Child {
-	const [command, ...args] = commandFor(runtimeName, `tests/db/programs/${name}.ts`);
+/** Starts `tests/db/programs/NAME.ts`; `prefix` is a command that runs a command. */
+export function startChild(name: string, env: Readonly<Record<string, string>>, prefix: readonly string[] = []): Child {
+	const [command = "", ...args] = [...prefix, ...commandFor(runtimeName, `tests/db/programs/${name}.ts`)];
 	const child: ChildProcess = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
 	const lines: Record<string, unknown>[] = [];
 	let rest = "";

@@ -44,6 +44,9 @@ export async function startTestServer(): Promise<TestServer> {
 }
 
 let own: Promise<TestServer> | undefined;
+/** Databases that were made and not dropped. */
+let inUse = 0;
+let kept = false;
 
 /** The run's server: the one the runner started, else one started here on first use and stopped by the preload. */
 async function serverUrl(): Promise<string> {
@@ -53,14 +56,21 @@ async function serverUrl(): Promise<string> {
 	return (await own).url;
 }
 
+/** Keeps a server that this process starts until `stopOwnServer`, across test files; else it goes with the last database. */
+export function keepOwnServer(): void {
+	kept = true;
+}
+
 /** Stops the server that this process started, if it did. */
 export async function stopOwnServer(): Promise<void> {
-	await (await own)?.stop();
+	const stopping = own;
 	own = undefined;
+	await (await stopping)?.stop();
 }
 
 /** A fresh database with every migration applied. Call `drop` in afterAll. */
 export async function testDatabase(): Promise<TestDatabase> {
+	inUse++;
 	const base = await serverUrl();
 	const name = `muster_test_${randomBytes(6).toString("hex")}`;
 	const admin = connect(new Secret(base), 1, {});
@@ -74,6 +84,8 @@ export async function testDatabase(): Promise<TestDatabase> {
 			await db.close(1_000);
 			await admin.unsafe(`drop database if exists ${name} with (force)`);
 			await admin.end();
+			inUse--;
+			if (inUse === 0 && !kept) await stopOwnServer();
 		},
 	};
 }

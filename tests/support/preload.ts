@@ -1,10 +1,6 @@
-/** Loaded before every test file (bunfig.toml): the driver's known fault must not fail a test, and what this process started is stopped. */
+/** Loaded before every test file (bunfig.toml): a PostgreSQL that this process starts serves all files, and is stopped after the last. */
 import { afterAll } from "bun:test";
-import process from "node:process";
-import { isKnownDriverFault } from "../../src/db/client.ts";
-import { stopOwnServer } from "./db.ts";
+import { keepOwnServer, stopOwnServer } from "./db.ts";
 
-process.on("uncaughtException", (error) => {
-	if (!isKnownDriverFault(error)) throw error;
-});
+keepOwnServer();
 afterAll(stopOwnServer);

@@ -1,0 +1,112 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { EnrollResult } from "../../src/enrollment/result.ts";
+import { insertKey } from "../../src/keys/store.ts";
+import { fingerprint, mintToken, sha256 } from "../../src/protocol/token.ts";
+import { type TestDatabase, testDatabase } from "../support/db.ts";
+import { admin, enrollInput, hex, holding, lockWaiters, newSite, openPipeline, type Pipeline, rowCount } from "../support/pipeline.ts";
+
+let database: TestDatabase;
+let left: Pipeline;
+let right: Pipeline;
+beforeAll(async () => {
+	database = await testDatabase();
+	[left, right] = await Promise.all([openPipeline(database.url), openPipeline(database.url)]);
+});
+afterAll(async () => {
+	await Promise.all([left.close(), right.close()]);
+	await database.drop();
+});
+
+/** Two enrollments on two servers that have both decided before either has written its worker. */
+async function bothDecided(one: object, two: object): Promise<[EnrollResult, EnrollResult]> {
+	// SHARE lets both lock and read what there is, and stops both at their insert.
+	const lock = await holding(database.db, "lock table workers in share mode");
+	const both = Promise.all([left.enroller.enroll(one, "192.0.2.1"), right.enroller.enroll(two, "192.0.2.2")]);
+	await lockWaiters(database.db, 2);
+	await lock.release();
+	return both;
+}
+
+const outcomeOf = (result: EnrollResult) =>
+	result.kind === "enrolled" ? result.outcome : result.kind === "rejected" ? result.reason : result.kind;
+
+describe("two servers decide on the same machine at once (S4, G5)", () => {
+	test("one machine through two sites' keys is one worker: new through one, moved through the other", async () => {
+		const [here, there] = await Promise.all([newSite(left.deps), newSite(right.deps)]);
+		const machineUid = `uid-${hex(12)}`;
+		const results = await bothDecided(enrollInput({ ...here, machineUid }), enrollInput({ ...there, machineUid }));
+		expect(results.map(outcomeOf).sort()).toEqual(["MOVED", "NEW"]);
+		expect(await rowCount(database.db, "workers", `machine_uid = '${machineUid}'`)).toBe(1);
+		const ids = results.map((result) => (result.kind === "enrolled" ? result.workerId : "none"));
+		expect(new Set(ids).size).toBe(1);
+		expect(await rowCount(database.db, "hosts", `worker_id = '${ids[0]}'`)).toBe(1);
+		expect(await rowCount(database.db, "keys", `id in ('${here.keyId}', '${there.keyId}') and uses = 1`)).toBe(2);
+		const moved = results.findIndex((result) => outcomeOf(result) === "MOVED");
+		const last = [here, there][moved];
+		expect(await rowCount(database.db, "workers", `machine_uid = '${machineUid}' and site_id = '${last?.siteId}'`)).toBe(1);
+	});
+
+	test("two machines that ask for the same id: one has it, the other is refused with worker_exists (A7)", async () => {
+		const [here, there] = await Promise.all([newSite(left.deps), newSite(right.deps)]);
+		const requestedId = `mine-${hex(4)}`;
+		const results = await bothDecided(enrollInput({ ...here, requestedId }), enrollInput({ ...there, requestedId }));
+		expect(results.map(outcomeOf).sort()).toEqual(["NEW", "worker_exists"]);
+		expect(await rowCount(database.db, "workers", `id = '${requestedId}'`)).toBe(1);
+		expect(await rowCount(database.db, "alerts", `kind = 'WORKER_EXISTS' and worker_id = '${requestedId}'`)).toBe(1);
+		expect(await rowCount(database.db, "keys", `id in ('${here.keyId}', '${there.keyId}') and uses = 1`)).toBe(1);
+	});
+
+	test("one enrollment id sent with two sites' keys at once is one enrollment; the other key is refused", async () => {
+		const [here, there] = await Promise.all([newSite(left.deps), newSite(right.deps)]);
+		const [machineUid, enrollmentId] = [`uid-${hex(12)}`, hex(16)];
+		const results = await bothDecided(
+			enrollInput({ ...here, machineUid, enrollmentId }),
+			enrollInput({ ...there, machineUid, enrollmentId }),
+		);
+		expect(results.map(outcomeOf).sort()).toEqual(["NEW", "bad_request"]);
+		expect(await rowCount(database.db, "workers", `machine_uid = '${machineUid}'`)).toBe(1);
+	});
+});
+
+test("a key of ten uses admits exactly ten of sixty machines that come at once to two servers (B4)", async () => {
+	const site = await newSite(left.deps);
+	const token = mintToken("enroll", left.deps.random.bytes(38));
+	const keyId = left.deps.mintId("key");
+	await left.deps.db.tx((tx) =>
+		insertKey(tx, {
+			id: keyId,
+			tenantId: admin.tenantId,
+			kind: "enroll",
+			siteId: site.siteId,
+			fleetId: null,
+			hostId: null,
+			name: "ten uses",
+			selector: token.selector,
+			verifier: sha256(token.secret).toString("hex"),
+			hint: fingerprint(token.secret),
+			version: 1,
+			active: true,
+			maxUses: 10,
+			expiresAt: null,
+			revokedAt: null,
+			graceEndsAt: null,
+			consumedAt: null,
+			allowedCidrs: [],
+			labels: {},
+			createdAt: left.deps.clock.now(),
+		}),
+	);
+	const results = await Promise.all(
+		Array.from({ length: 60 }, (_, index) => {
+			const input = { ...enrollInput(site), credential: { enrollmentKey: token.text } };
+			return (index % 2 === 0 ? left : right).enroller.enroll(input, "192.0.2.1");
+		}),
+	);
+	const outcomes = Map.groupBy(results, outcomeOf);
+	expect([...outcomes].map(([outcome, of]) => [outcome, of.length]).sort()).toEqual([
+		["NEW", 10],
+		["exhausted", 50],
+	]);
+	expect(await rowCount(database.db, "workers", `key_id = '${keyId}'`)).toBe(10);
+	expect(await rowCount(database.db, "keys", `id = '${keyId}' and uses = 10`)).toBe(1);
+});

@@ -1,0 +1,147 @@
+/** One server process's enrollment pipeline without its listeners: real PostgreSQL, real Argon2id, real bus. Composed as src/server.ts does. */
+import { randomBytes, randomUUID } from "node:crypto";
+import type { OperatorPrincipal } from "../../src/auth/principal.ts";
+import { openDb } from "../../src/db/client.ts";
+import type { Db } from "../../src/db/port.ts";
+import type { Deps } from "../../src/deps.ts";
+import { createEnroller, type Enroller } from "../../src/enrollment/enroll.ts";
+import { createLimiter } from "../../src/enrollment/limiter.ts";
+import { createProver } from "../../src/enrollment/prove.ts";
+import { openPostgresBus } from "../../src/events/postgres-bus.ts";
+import { openHasher } from "../../src/keys/hasher.ts";
+import { rotateSiteKey } from "../../src/keys/keys.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { idMint } from "../../src/lib/id.ts";
+import type { Log } from "../../src/lib/log.ts";
+import { systemRandom } from "../../src/lib/random.ts";
+import { Secret } from "../../src/lib/secret.ts";
+import { createMetrics } from "../../src/metrics/registry.ts";
+import { createSite } from "../../src/sites/sites.ts";
+import { type Heartbeats, openHeartbeats } from "../../src/workers/heartbeats.ts";
+import { until } from "./until.ts";
+
+export interface Pipeline {
+	readonly deps: Deps;
+	readonly enroller: Enroller;
+	readonly heartbeats: Heartbeats;
+	/** What it has logged so far: event and fields. */
+	readonly logged: readonly string[];
+	close(): Promise<void>;
+}
+
+export const staleSeconds = 90;
+
+/** Opens one on a database. Two on one database are two server processes to it. */
+export async function openPipeline(url: string): Promise<Pipeline> {
+	const logged: string[] = [];
+	const line = (event: string, fields: object = {}) => {
+		logged.push(`${event} ${JSON.stringify(fields, (_, value: unknown) => (value instanceof Error ? String(value) : value))}`);
+	};
+	const log: Log = { debug: line, info: line, warn: line, error: line };
+	const metrics = createMetrics({ process: false });
+	const db = openDb({ url: new Secret(url), directUrl: new Secret(url), log });
+	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics, processId: randomUUID() });
+	const deps: Deps = {
+		db,
+		bus,
+		metrics,
+		log,
+		clock: systemClock,
+		random: systemRandom,
+		mintId: idMint(systemClock, systemRandom),
+		hasher: openHasher(metrics),
+		settings: { externalWorkers: true, heartbeatSeconds: 15, staleSeconds, serverAddress: null },
+	};
+	const limiter = createLimiter(systemClock, { refusalsPerMinute: 1_000, lockout: { failures: 1_000, seconds: 60 } });
+	const heartbeats = openHeartbeats(deps);
+	return {
+		deps,
+		heartbeats,
+		logged,
+		enroller: createEnroller(deps, createProver(deps), limiter),
+		async close() {
+			await heartbeats.close();
+			await bus.close();
+			await db.close(2_000);
+		},
+	};
+}
+
+/** An admin of the default tenant. */
+export const admin: OperatorPrincipal = {
+	kind: "operator",
+	tenantId: "ten_00000000000000000000000000",
+	role: "admin",
+	subject: "tests",
+	actor: "operator:tests",
+	expiresAt: Number.MAX_SAFE_INTEGER,
+};
+
+/** A new site with its first key. */
+export async function newSite(
+	deps: Deps,
+): Promise<{ readonly siteCode: string; readonly siteId: string; readonly keyId: string; readonly key: string }> {
+	const siteCode = `s-${hex(6)}`;
+	const { id: siteId } = await createSite(deps, admin, { code: siteCode });
+	const { key, secret } = await rotateSiteKey(deps, admin, { siteCode });
+	return { siteCode, siteId, keyId: key.id, key: secret };
+}
+
+export interface Asked {
+	readonly siteCode: string;
+	readonly key: string;
+	readonly enrollmentId?: string;
+	readonly replyKey?: string;
+	readonly machineUid?: string;
+	readonly requestedId?: string;
+	readonly hostname?: string;
+	readonly name?: string;
+	readonly tenant?: string;
+}
+
+/** An enroll input by site key; a machine and enrollment of its own unless given. */
+export function enrollInput({ siteCode, key, tenant, enrollmentId = hex(16), replyKey, ...facts }: Asked) {
+	return {
+		enrollmentId,
+		credential: { siteKey: { siteCode, key, ...(tenant === undefined ? {} : { tenant }) } },
+		worker: { name: "robot", hostname: "robot", machineUid: `uid-${hex(12)}`, ...facts },
+		...(replyKey === undefined ? {} : { replyKey }),
+	};
+}
+
+/** Random bytes as hex. */
+export function hex(length: number): string {
+	return randomBytes(length).toString("hex");
+}
+
+/** Holds a lock in a transaction of its own until released. Resolves once it has the lock. */
+export async function holding(db: Db, lock: string): Promise<{ release(): Promise<void> }> {
+	const [locked, done] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+	const held = db.tx(async (tx) => {
+		await tx.unsafe(lock);
+		locked.resolve();
+		await done.promise;
+	});
+	await Promise.race([locked.promise, held]);
+	return {
+		async release() {
+			done.resolve();
+			await held;
+		},
+	};
+}
+
+/** Waits until this many connections of the database wait for a lock. */
+export async function lockWaiters(db: Db, count: number): Promise<void> {
+	await until(`${count} connection(s) wait for a lock`, async () => {
+		const rows = await db.sql`
+			select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+		return rows[0]?.["waiting"] === count;
+	});
+}
+
+/** How many rows a table has under a condition. */
+export async function rowCount(db: Db, table: string, condition = "true"): Promise<number> {
+	const rows = await db.sql.unsafe(`select count(*)::int as total from ${table} where ${condition}`);
+	return Number(rows[0]?.["total"]);
+}
