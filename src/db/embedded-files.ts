@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { chmod, chown, cp, link, lstat, mkdir, readdir, readFile, realpath, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { arch, platform, userInfo } from "node:os";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 
 /** Who PostgreSQL runs as: it refuses root, so root lends it another account. */
 export interface Account {
@@ -162,9 +162,7 @@ async function openToAll(path: string): Promise<void> {
  */
 export async function clusterPlace(dataDir: string, account: Account | undefined): Promise<ClusterPlace> {
 	const home = account === undefined ? dataDir : await homeFor(dataDir, account);
-	const inside = join(home, "socket");
-	const long = Buffer.byteLength(inside) > socketDirMax;
-	const socketDir = long ? join("/tmp", `muster-${createHash("sha256").update(home).digest("hex").slice(0, 16)}`) : inside;
+	const socketDir = socketDirOf(home);
 	if (platform() !== "win32") await makeSocketDir(socketDir, account);
 	const log = join(home, "postgres.log");
 	if (account !== undefined) {
@@ -210,6 +208,12 @@ export async function keepOnce(file: string, value: string): Promise<string> {
 	}
 }
 
+function socketDirOf(home: string): string {
+	const inside = join(home, "socket");
+	if (Buffer.byteLength(inside) <= socketDirMax) return inside;
+	return join("/tmp", `muster-${createHash("sha256").update(home).digest("hex").slice(0, 16)}`);
+}
+
 /** A directory of the account alone. Below /tmp somebody else may have made it: looked at before it is touched. */
 async function makeSocketDir(path: string, account: Account | undefined): Promise<void> {
 	const made = await mkdir(path, { mode: 0o700 }).then(
@@ -227,10 +231,11 @@ async function makeSocketDir(path: string, account: Account | undefined): Promis
 	if (account !== undefined) await chown(path, account.uid, account.gid);
 }
 
-/** Removes a data directory and the cluster that lives elsewhere on its behalf. The database must be stopped. For demos and tests. */
+/** Removes a data directory and what lives elsewhere on its behalf. The database must be stopped. For demos and tests. */
 export async function removeDataDir(dataDir: string): Promise<void> {
-	const home = (await readFile(join(dataDir, "postgres-location"), "utf8").catch(() => "")).trim();
+	const home = (await readFile(join(dataDir, "postgres-location"), "utf8").catch(() => resolve(dataDir))).trim();
 	if (home.startsWith(`${outsideHome}/postgres-`)) await rm(home, { recursive: true, force: true });
+	await rm(socketDirOf(home), { recursive: true, force: true });
 	await rm(dataDir, { recursive: true, force: true });
 }
 

@@ -20,7 +20,6 @@ export interface Postmaster {
 }
 
 const outputMax = 8_192;
-const logBytesMax = 10 * 1024 * 1024;
 /** Recovery after a crash reads at most max_wal_size (1 GB) again. */
 export const recoverySeconds = 600;
 const pollMs = 50;
@@ -79,8 +78,11 @@ async function isPostmaster({ cluster }: ClusterPlace, pid: number, run: Run): P
 		);
 	}
 	const comm = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
+	if (comm.trim() !== "postgres") return false;
 	const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => undefined);
-	return comm.trim() === "postgres" && (cwd === undefined || cwd === (await realpath(cluster).catch(() => cluster)));
+	if (cwd !== undefined) return cwd === (await realpath(cluster).catch(() => cluster));
+	// Another user's, or root without CAP_SYS_PTRACE (a container): its arguments are open to all.
+	return (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0").includes(cluster);
 }
 
 /** Waits until the postmaster that is starting or recovering takes connections. Undefined when it ends meanwhile. */
@@ -99,7 +101,6 @@ export async function readyPostmaster(place: ClusterPlace, run: Run): Promise<Po
  */
 export async function startPostmaster(place: ClusterPlace, run: Run): Promise<Postmaster> {
 	await clearForeignPid(place, run);
-	await rotateLog(place.log);
 	const at = await endpoint(place);
 	const settings = {
 		...at,
@@ -159,13 +160,6 @@ function freePort(): Promise<number> {
 			probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : unixPort));
 		});
 	});
-}
-
-async function rotateLog(log: string): Promise<void> {
-	const size = (await stat(log).catch(() => undefined))?.size ?? 0;
-	if (size <= logBytesMax) return;
-	await rm(`${log}.1`, { force: true });
-	await rename(log, `${log}.1`);
 }
 
 /** The last lines of the log, read from its end: it may be large. */

@@ -85,8 +85,7 @@ export function createSockets<Principal, Context extends object>(
 			{ connection },
 		);
 		const fault = (error: unknown) => {
-			// A refused `send` ends its operation this way; the socket is closing then, and that is all there is to know.
-			if (connection.closed || (error instanceof Error && error.name === "SocketClosed")) return;
+			if (connection.closed || isClosing(error)) return;
 			app.log.error("socket.failed", { sourceAddress, error });
 			socket.close(internalError, "Internal server error");
 		};
@@ -140,7 +139,8 @@ function protocolServer<Principal, Context extends object>(options: SocketOption
 		},
 		onNext: (_protocol, _id, _payload, _args, result) => (result.errors === undefined ? undefined : formatted(result)),
 		// A subscription whose source throws comes here with its raw error.
-		onError: (_protocol, _id, _payload, errors) => errors.map((error) => bare(app.mask(error, app.newRequestId())).toJSON()),
+		onError: (_protocol, _id, _payload, errors) =>
+			errors.map((error) => bare(isClosing(error.originalError) ? error : app.mask(error, app.newRequestId())).toJSON()),
 	});
 }
 
@@ -217,6 +217,11 @@ async function prepare<Principal, Context extends object>(
 	} catch (error) {
 		return { errors: [bare(app.mask(error, requestId))] };
 	}
+}
+
+/** A refused `send` ends its operation with this; the socket is closing then, and that is all there is to know. */
+function isClosing(error: unknown): boolean {
+	return error instanceof Error && error.name === "SocketClosed";
 }
 
 interface Result {

@@ -51,6 +51,8 @@ async function serve(options: ServeOptions): Promise<Listener> {
 		// Ours counts (gate.ts) and answers in JSON; a body that nobody reads is not taken in: 400 MB sent, 1 MB of memory seen.
 		maxRequestBodySize: Number.MAX_SAFE_INTEGER,
 		development: false,
+		// Production mode would share the port: a second server would start beside the first and take half of its requests.
+		reusePort: false,
 		fetch: (request, bun) => answer(options, request, bun),
 		error(error) {
 			options.onFault(error);

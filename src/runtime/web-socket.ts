@@ -79,9 +79,11 @@ function endings({ socket, sockets, open, lingering, peer, cut }: Attachment, cl
 	function close(code: number, reason: string): void {
 		if (hasBegun()) return;
 		gate.close();
+		// Asked now: once it is closing, Deno says 0.
+		const isStalled = socket.bufferedAmount > 0;
 		graceTimer = setTimeout(() => {
 			// A write that waits for a peer with a full window holds the connection whatever is closed above it; "close" comes when it has gone.
-			lingers = socket.bufferedAmount > 0;
+			lingers = isStalled;
 			if (lingers) lingering.add(peer.peerAddress, 1);
 			else cut();
 			finish(code, reason);

@@ -15,6 +15,8 @@ import { type Child, startChild } from "./child.ts";
 
 const isRoot = userInfo().uid === 0;
 const canSwitchUser = isRoot && ["/usr/bin/setpriv", "/bin/setpriv"].some((path) => existsSync(path));
+/** `nobody`, everywhere. */
+const ordinary = 65_534;
 const cleanUps: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {
@@ -41,8 +43,12 @@ test("G4 the database has no TCP port, a password, and files that only its accou
 	assert.deepEqual(await query(url, "show listen_addresses"), [{ listenAddresses: "" }]);
 	const socketDir = new URL(url.reveal()).searchParams.get("host") ?? "";
 	assert.ok(socketDir.startsWith("/"), "the URL names a socket directory");
-	const modes = await Promise.all([dataDir, socketDir, join(await homeOf(dataDir), "postgres"), join(dataDir, "postgres-password")].map(modeOf));
-	assert.deepEqual(modes, ["700", "700", "700", "600"]);
+	const modes = await Promise.all(
+		[dataDir, socketDir, join(await homeOf(dataDir), "postgres"), join(dataDir, "postgres-password")].map(modeOf),
+	);
+	// Root lends PostgreSQL an account, whose group may pass through the directory, no more.
+	assert.deepEqual(modes, [isRoot ? "710" : "700", "700", "700", "600"]);
+	assert.equal((await stat(dataDir)).uid, userInfo().uid, "its secrets are the server's own");
 	const wrong = new URL(url.reveal());
 	wrong.password = "guess";
 	await assert.rejects(query(new Secret(wrong.href), "select 1"), { code: "28P01" });
@@ -80,9 +86,23 @@ test("G4 a second server on the same data directory is refused by name, and the 
 	assert.equal(next.adopted, false, "the first one has stopped its database");
 });
 
+test("G4 of servers that make the same data directory at once one gets it, and the others are refused by name", async () => {
+	const dataDir = await newDataDir();
+	const attempts = await Promise.allSettled([1, 2, 3].map(() => start(dataDir)));
+	const [winner, ...others] = attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : []));
+	assert.ok(winner !== undefined && others.length === 0, JSON.stringify(attempts));
+	for (const attempt of attempts) {
+		if (attempt.status === "rejected")
+			assert.ok(String(attempt.reason).includes(`uses the data directory ${dataDir}`), String(attempt.reason));
+	}
+	assert.deepEqual(await query(winner.url, "select 1 as one"), [{ one: 1 }]);
+	assert.deepEqual(await passwordFilesBelow(await homeOf(dataDir)), [], "no half-made database is left");
+});
+
 test("G4 a left-over postmaster.pid is no obstacle, whichever living program has its number now", async () => {
 	const dataDir = await newDataDir();
-	const file = join(await homeOf(dataDir, await start(dataDir)), "postgres", "postmaster.pid");
+	await start(dataDir);
+	const file = join(await homeOf(dataDir), "postgres", "postmaster.pid");
 	const left = await readFile(file, "utf8");
 	const { uid, gid } = await stat(file);
 	const other = await newDataDir();
@@ -123,7 +143,9 @@ test("a data directory with a long path works, and removing it takes its socket 
 	assert.deepEqual([existsSync(dataDir), existsSync(socketDir)], [false, false]);
 });
 
-test("root's data directory below one that nobody else may enter works, and removing it leaves nothing elsewhere", { skip: !isRoot }, async () => {
+test("root's data directory below one that nobody else may enter works, and removing it leaves nothing elsewhere", {
+	skip: !isRoot,
+}, async () => {
 	const dataDir = await newDataDir(0o700);
 	const first = await start(dataDir);
 	const home = await homeOf(dataDir);
@@ -138,15 +160,26 @@ test("root's data directory below one that nobody else may enter works, and remo
 	assert.deepEqual([existsSync(home), existsSync(dataDir)], [false, false]);
 });
 
-test("an ordinary user runs the database as themselves", { skip: !canSwitchUser }, async () => {
+test("an ordinary user runs the database as themselves, past a left-over number that another user's PostgreSQL has now", {
+	skip: !canSwitchUser,
+}, async () => {
 	const dataDir = await newDataDir();
-	await chown(join(dataDir, ".."), 65_534, 65_534);
-	const { child, url } = await startOwner(dataDir, ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
-	assert.deepEqual(await query(url, "select 1 as one"), [{ one: 1 }]);
-	assert.equal((await stat(`/proc/${await postmasterOf(dataDir)}`)).uid, 65_534);
-	child.finish();
-	assert.equal(await child.ended, 0, child.stderr());
+	await chown(join(dataDir, ".."), ordinary, ordinary);
+	const other = await newDataDir();
+	await start(other);
+	const asOrdinary = ["setpriv", `--reuid=${ordinary}`, `--regid=${ordinary}`, "--clear-groups"];
+	const first = await startOwner(dataDir, asOrdinary);
+	assert.deepEqual(await query(first.url, "select 1 as one"), [{ one: 1 }]);
+	assert.equal((await stat(`/proc/${await postmasterOf(dataDir)}`)).uid, ordinary);
+	const file = join(dataDir, "postgres", "postmaster.pid");
+	const left = await readFile(file, "utf8");
+	first.child.finish();
+	assert.equal(await first.child.ended, 0, first.child.stderr());
 	await gone(dataDir);
+	await writeFile(file, left.replace(/^\d+/, String(await postmasterOf(other))), { mode: 0o600 });
+	await chown(file, ordinary, ordinary);
+	const second = await startOwner(dataDir, asOrdinary);
+	assert.deepEqual(await query(second.url, "select 1 as one"), [{ one: 1 }]);
 });
 
 /** A data directory of its own, removed after the test. */
@@ -205,7 +238,7 @@ async function query(url: Secret, text: string): Promise<Record<string, unknown>
 }
 
 /** Where the cluster of a data directory is. */
-async function homeOf(dataDir: string, _started?: Embedded): Promise<string> {
+async function homeOf(dataDir: string): Promise<string> {
 	return (await readFile(join(dataDir, "postgres-location"), "utf8").catch(() => dataDir)).trim();
 }
 
@@ -231,5 +264,5 @@ async function gone(dataDir: string): Promise<void> {
 }
 
 async function passwordFilesBelow(dir: string): Promise<string[]> {
-	return (await readdir(dir)).filter((name) => name.endsWith(".password") || name.endsWith(".new"));
+	return (await readdir(dir)).filter((name) => /\.password$|\.new/.test(name));
 }

@@ -37,20 +37,21 @@ describe("one enrollment fifty times at once over two servers (G5, G6)", () => {
 		expect(replies.every(({ apiKey }) => apiKey === null)).toBe(true);
 		expect(replies.filter(({ outcome }) => outcome === "NEW")).toHaveLength(1);
 		expect(replies.filter(({ outcome }) => outcome === "REPLAYED")).toHaveLength(49);
-		const [{ workerId = "", sealedApiKey = "" } = {}] = replies;
+		const workerId = replies[0]?.workerId;
+		const sealed = replies[0]?.sealedApiKey ?? "";
 		expect(await rowCount(database.db, "workers", `site_id = '${site.siteId}' and id = '${workerId}'`)).toBe(1);
 		expect(await rowCount(database.db, "workers", `site_id = '${site.siteId}'`)).toBe(1);
 		expect(await rowCount(database.db, "hosts", `site_id = '${site.siteId}'`)).toBe(1);
 		expect(await rowCount(database.db, "keys", `id = '${site.keyId}' and uses = 1`)).toBe(1);
 		expect(await rowCount(database.db, "credentials", `worker_id = '${workerId}'`)).toBe(1);
-		const selector = parseToken(await open(pair.privateKey, input.enrollmentId, sealedApiKey ?? ""))?.selector;
+		const selector = parseToken(await open(pair.privateKey, input.enrollmentId, sealed))?.selector;
 		expect(await rowCount(database.db, "credentials", `selector = '${selector}' and revoked_at is null`)).toBe(1);
 	});
 
 	test("without a reply key: one worker, one use, and exactly one of the credentials given out is live", async () => {
 		const site = await newSite(left.deps);
 		const replies = await fiftyTimes(enrollInput(site));
-		const [{ workerId = "" } = {}] = replies;
+		const workerId = replies[0]?.workerId ?? "";
 		expect(new Set(replies.map((reply) => reply.workerId)).size).toBe(1);
 		expect(await rowCount(database.db, "workers", `site_id = '${site.siteId}'`)).toBe(1);
 		expect(await rowCount(database.db, "keys", `id = '${site.keyId}' and uses = 1`)).toBe(1);

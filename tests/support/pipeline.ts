@@ -10,12 +10,14 @@ import { createProver } from "../../src/enrollment/prove.ts";
 import { openPostgresBus } from "../../src/events/postgres-bus.ts";
 import { openHasher } from "../../src/keys/hasher.ts";
 import { rotateSiteKey } from "../../src/keys/keys.ts";
+import { insertKey } from "../../src/keys/store.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { idMint } from "../../src/lib/id.ts";
 import type { Log } from "../../src/lib/log.ts";
 import { systemRandom } from "../../src/lib/random.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
+import { fingerprint, mintToken, sha256 } from "../../src/protocol/token.ts";
 import { createSite } from "../../src/sites/sites.ts";
 import { type Heartbeats, openHeartbeats } from "../../src/workers/heartbeats.ts";
 import { until } from "./until.ts";
@@ -85,6 +87,40 @@ export async function newSite(
 	const { id: siteId } = await createSite(deps, admin, { code: siteCode });
 	const { key, secret } = await rotateSiteKey(deps, admin, { siteCode });
 	return { siteCode, siteId, keyId: key.id, key: secret };
+}
+
+/** A live enrollment key of a site; what the admin's mutation will make (B1). */
+export async function newEnrollmentKey(
+	db: Db,
+	options: { readonly siteId: string; readonly maxUses?: number; readonly expiresAt?: number; readonly allowedCidrs?: readonly string[] },
+): Promise<{ readonly keyId: string; readonly key: string }> {
+	const token = mintToken("enroll", randomBytes(38));
+	const keyId = `key_${hex(10)}`;
+	await db.tx((tx) =>
+		insertKey(tx, {
+			id: keyId,
+			tenantId: admin.tenantId,
+			kind: "enroll",
+			siteId: options.siteId,
+			fleetId: null,
+			hostId: null,
+			name: "an enrollment key",
+			selector: token.selector,
+			verifier: sha256(token.secret).toString("hex"),
+			hint: fingerprint(token.secret),
+			version: 1,
+			active: true,
+			maxUses: options.maxUses ?? null,
+			expiresAt: options.expiresAt ?? null,
+			revokedAt: null,
+			graceEndsAt: null,
+			consumedAt: null,
+			allowedCidrs: options.allowedCidrs ?? [],
+			labels: {},
+			createdAt: systemClock.now(),
+		}),
+	);
+	return { keyId, key: token.text };
 }
 
 export interface Asked {

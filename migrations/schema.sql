@@ -1,0 +1,249 @@
+-- The schema after the last migration. Written by `node scripts/run.mjs schema:sql`; do not edit.
+
+create table alerts (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	at timestamp(3) with time zone not null,
+	kind text collate "C" not null,
+	severity text collate "C" not null,
+	message text not null,
+	worker_id text collate "C",
+	host_id text collate "C",
+	site_id text collate "C",
+	acknowledged_at timestamp(3) with time zone,
+	acknowledged_by text,
+	constraint alerts_pkey PRIMARY KEY (id),
+	constraint alerts_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
+);
+CREATE INDEX alerts_by_tenant ON alerts USING btree (tenant_id, id);
+CREATE INDEX alerts_open ON alerts USING btree (tenant_id, id) WHERE (acknowledged_at IS NULL);
+
+create table attempts (
+	id text collate "C" not null,
+	tenant_id text collate "C",
+	at timestamp(3) with time zone not null,
+	method text collate "C",
+	accepted boolean not null,
+	outcome text collate "C",
+	reason text collate "C",
+	source_address text collate "C" not null,
+	claimed_name text,
+	hostname text,
+	machine_uid text,
+	site_id text collate "C",
+	host_id text collate "C",
+	worker_id text collate "C",
+	key_id text collate "C",
+	constraint attempts_pkey PRIMARY KEY (id)
+);
+CREATE INDEX attempts_by_host ON attempts USING btree (host_id, id);
+CREATE INDEX attempts_by_site ON attempts USING btree (tenant_id, site_id, id);
+CREATE INDEX attempts_by_tenant ON attempts USING btree (tenant_id, id);
+
+create table audit (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	at timestamp(3) with time zone not null,
+	actor text not null,
+	action text collate "C" not null,
+	subject text not null,
+	detail jsonb,
+	constraint audit_pkey PRIMARY KEY (id)
+);
+CREATE INDEX audit_by_tenant ON audit USING btree (tenant_id, id);
+
+create table credentials (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	worker_id text collate "C",
+	name text not null,
+	selector text collate "C" not null,
+	hash bytea not null,
+	hint text collate "C" not null,
+	created_at timestamp(3) with time zone not null,
+	first_used_at timestamp(3) with time zone,
+	revoked_at timestamp(3) with time zone,
+	constraint credentials_pkey PRIMARY KEY (id),
+	constraint credentials_selector_key UNIQUE (selector),
+	constraint credentials_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE,
+	constraint credentials_hash_check CHECK ((length(hash) = 32))
+);
+CREATE INDEX credentials_by_worker ON credentials USING btree (tenant_id, worker_id);
+
+create table enrollments (
+	tenant_id text collate "C" not null,
+	enrollment_id text collate "C" not null,
+	key_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	host_id text collate "C",
+	machine_uid text collate "C" not null,
+	reply_key text collate "C",
+	state text collate "C" not null,
+	outcome text collate "C",
+	credential_id text collate "C",
+	sealed text collate "C",
+	created_at timestamp(3) with time zone not null,
+	expires_at timestamp(3) with time zone,
+	constraint enrollments_pkey PRIMARY KEY (tenant_id, enrollment_id),
+	constraint enrollments_outcome_check CHECK ((outcome = ANY (ARRAY['NEW'::text, 'REUSED'::text, 'MOVED'::text]))),
+	constraint enrollments_state_check CHECK ((state = ANY (ARRAY['held'::text, 'admitted'::text])))
+);
+CREATE INDEX enrollments_by_expiry ON enrollments USING btree (expires_at);
+
+create table events (
+	id bigint not null generated always as identity,
+	tenant_id text collate "C" not null,
+	at timestamp(3) with time zone not null default now(),
+	kind text collate "C" not null,
+	payload jsonb not null,
+	constraint events_pkey PRIMARY KEY (id)
+);
+CREATE INDEX events_by_time ON events USING btree (at);
+
+create table fleets (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	site_id text collate "C" not null,
+	name text not null,
+	created_at timestamp(3) with time zone not null,
+	constraint fleets_pkey PRIMARY KEY (id),
+	constraint fleets_site_id_name_key UNIQUE (site_id, name),
+	constraint fleets_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id)
+);
+
+create table heartbeats (
+	tenant_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	at timestamp(3) with time zone not null,
+	boot_id text collate "C",
+	sequence bigint,
+	load1 double precision,
+	memory_used_bytes double precision,
+	uptime_seconds double precision,
+	constraint heartbeats_pkey PRIMARY KEY (tenant_id, worker_id),
+	constraint heartbeats_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE
+) with (fillfactor=70);
+
+create table hosts (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	name text not null,
+	site_id text collate "C",
+	worker_id text collate "C",
+	state text collate "C" not null,
+	last_known_state text collate "C" not null,
+	mesh_address text,
+	fuse_provider text collate "C",
+	monitoring_since timestamp(3) with time zone,
+	created_at timestamp(3) with time zone not null,
+	constraint hosts_pkey PRIMARY KEY (id),
+	constraint hosts_tenant_id_worker_id_key UNIQUE (tenant_id, worker_id),
+	constraint hosts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint hosts_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id),
+	constraint hosts_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE,
+	constraint hosts_check CHECK (((state = 'DEGRADED'::text) OR (state = last_known_state))),
+	constraint hosts_fuse_provider_check CHECK ((fuse_provider = ANY (ARRAY['DOCKER'::text, 'PORTAINER'::text]))),
+	constraint hosts_last_known_state_check CHECK ((last_known_state = ANY (ARRAY['PENDING'::text, 'MONITORING'::text, 'FUSING'::text, 'FUSED'::text]))),
+	constraint hosts_state_check CHECK ((state = ANY (ARRAY['PENDING'::text, 'MONITORING'::text, 'FUSING'::text, 'FUSED'::text, 'DEGRADED'::text])))
+);
+CREATE INDEX hosts_by_name ON hosts USING btree (tenant_id, name);
+CREATE INDEX hosts_by_site ON hosts USING btree (tenant_id, site_id, id);
+CREATE INDEX hosts_by_state ON hosts USING btree (tenant_id, state, id);
+CREATE INDEX hosts_by_tenant ON hosts USING btree (tenant_id, id);
+
+create table keys (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	kind text collate "C" not null,
+	site_id text collate "C",
+	fleet_id text collate "C",
+	host_id text collate "C",
+	name text not null,
+	selector text collate "C",
+	verifier text collate "C" not null,
+	hint text collate "C" not null,
+	version integer not null,
+	active boolean not null,
+	max_uses integer,
+	uses bigint not null default 0,
+	expires_at timestamp(3) with time zone,
+	revoked_at timestamp(3) with time zone,
+	grace_ends_at timestamp(3) with time zone,
+	consumed_at timestamp(3) with time zone,
+	last_used_at timestamp(3) with time zone,
+	last_worker_id text collate "C",
+	allowed_cidrs text[] not null default '{}'::text[],
+	labels jsonb not null default '{}'::jsonb,
+	created_at timestamp(3) with time zone not null,
+	constraint keys_pkey PRIMARY KEY (id),
+	constraint keys_selector_key UNIQUE (selector),
+	constraint keys_fleet_id_fkey FOREIGN KEY (fleet_id) REFERENCES fleets(id),
+	constraint keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint keys_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id),
+	constraint keys_check CHECK ((uses <= max_uses)),
+	constraint keys_kind_check CHECK ((kind = ANY (ARRAY['site'::text, 'enroll'::text, 'host'::text, 'auto'::text]))),
+	constraint keys_max_uses_check CHECK ((max_uses > 0)),
+	constraint keys_version_check CHECK ((version > 0))
+);
+CREATE INDEX keys_by_tenant ON keys USING btree (tenant_id, kind, id);
+CREATE UNIQUE INDEX keys_one_active_site_key ON keys USING btree (site_id) WHERE ((kind = 'site'::text) AND active);
+CREATE UNIQUE INDEX keys_site_version ON keys USING btree (site_id, version) WHERE (kind = 'site'::text);
+
+create table sites (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	code text collate "C" not null,
+	name text not null,
+	enrollment_policy text collate "C" not null,
+	worker_name_pattern text,
+	created_at timestamp(3) with time zone not null,
+	constraint sites_pkey PRIMARY KEY (id),
+	constraint sites_tenant_id_code_key UNIQUE (tenant_id, code),
+	constraint sites_tenant_id_id_key UNIQUE (tenant_id, id),
+	constraint sites_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint sites_enrollment_policy_check CHECK ((enrollment_policy = ANY (ARRAY['AUTO_APPROVE'::text, 'REQUIRE_APPROVAL'::text])))
+);
+
+create table tenants (
+	id text collate "C" not null,
+	slug text collate "C" not null,
+	name text not null,
+	created_at timestamp(3) with time zone not null,
+	constraint tenants_pkey PRIMARY KEY (id),
+	constraint tenants_slug_key UNIQUE (slug)
+);
+
+create table workers (
+	tenant_id text collate "C" not null,
+	id text collate "C" not null,
+	name text not null,
+	hostname text,
+	machine_uid text collate "C",
+	site_id text collate "C",
+	fleet_id text collate "C",
+	key_id text collate "C",
+	key_version integer,
+	method text collate "C" not null,
+	auto_enrolled boolean not null,
+	state text collate "C" not null,
+	pending_reason text collate "C",
+	contested_uid text collate "C",
+	contested_worker_id text collate "C",
+	evidence jsonb,
+	labels jsonb not null,
+	version text,
+	platform text,
+	created_at timestamp(3) with time zone not null,
+	enrolled_at timestamp(3) with time zone not null,
+	constraint workers_pkey PRIMARY KEY (tenant_id, id),
+	constraint workers_tenant_id_machine_uid_key UNIQUE (tenant_id, machine_uid),
+	constraint workers_fleet_id_fkey FOREIGN KEY (fleet_id) REFERENCES fleets(id),
+	constraint workers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint workers_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id),
+	constraint workers_check CHECK (((state = 'PENDING'::text) = (pending_reason IS NOT NULL))),
+	constraint workers_pending_reason_check CHECK ((pending_reason = ANY (ARRAY['COLLISION'::text, 'APPROVAL_REQUIRED'::text]))),
+	constraint workers_state_check CHECK ((state = ANY (ARRAY['ACTIVE'::text, 'PENDING'::text, 'REVOKED'::text])))
+);
+CREATE INDEX workers_by_age ON workers USING btree (tenant_id, created_at, id);
+CREATE INDEX workers_by_site ON workers USING btree (tenant_id, site_id, created_at, id);
+CREATE INDEX workers_pending ON workers USING btree (tenant_id, contested_uid) WHERE (state = 'PENDING'::text);

@@ -1,0 +1,53 @@
+/**
+ * `npm run demo`: the whole story in one terminal, with the public API and the compiled worker only. Ends 0 when every step showed its evidence,
+ * 1 with a sentence when one did not, 130 or 143 when told to stop. Leaves no process and no directory behind.
+ */
+import { mkdtempSync, chmodSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { removeDataDir } from "../src/db/embedded-files.ts";
+import { exitCodes } from "../src/protocol/codes.ts";
+import { complain, Interrupted, print } from "./demo/stage.ts";
+import { type Props, tell } from "./demo/story.ts";
+
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => interruption.abort(new Interrupted(signal)));
+// A reader that has gone away (`npm run demo | head`) ends the demo like a signal does.
+process.stdout.on("error", () => interruption.abort(new Interrupted("SIGPIPE")));
+
+process.exit(await demo());
+
+async function demo(): Promise<number> {
+	const startedMs = performance.now();
+	const home = mkdtempSync(join(tmpdir(), "muster-demo-"));
+	// PostgreSQL refuses root, so another account has to get to the data directory below.
+	chmodSync(home, 0o755);
+	const props: Props = { home, dataDir: join(home, "data"), signal: interruption.signal, onEnd: [] };
+	let code: number = exitCodes.ok;
+	try {
+		await tell(props);
+	} catch (error) {
+		code = report(interruption.signal.aborted ? interruption.signal.reason : error);
+	}
+	try {
+		for (const undo of props.onEnd.reverse()) await undo();
+		await removeDataDir(props.dataDir);
+		await rm(home, { recursive: true, force: true });
+	} catch (error) {
+		complain(`Cannot clean up ${home}: ${error instanceof Error ? error.message : String(error)}`);
+		code ||= 1;
+	}
+	if (code === exitCodes.ok)
+		print(
+			`\nAll of it took ${((performance.now() - startedMs) / 1000).toFixed(1)} seconds; no process and no file is left. Now try: npm start`,
+		);
+	return code;
+}
+
+function report(error: unknown): number {
+	complain(`\nThe demo stopped: ${error instanceof Error ? error.message : String(error)}`);
+	if (!(error instanceof Interrupted)) return 1;
+	return error.signal === "SIGINT" ? 130 : 143;
+}
