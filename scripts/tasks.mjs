@@ -7,6 +7,7 @@ export const tasks = {
 	start: ({ args, runtime }) => [{ command: runtime("src/main.ts", ["serve", ...args]), cwd: process.env.INIT_CWD }],
 	token: ({ args, runtime }) => [{ command: runtime("src/main.ts", ["token", ...args]), cwd: process.env.INIT_CWD }],
 	schema: ({ args, runtime }) => [{ command: runtime("scripts/schema.ts", args, "bun") }],
+	"schema:sql": ({ args, runtime }) => [{ command: runtime("scripts/schema-sql.ts", args, "bun") }],
 	demo: ({ args, runtime }) => [{ command: runtime("scripts/demo.ts", args) }],
 	worker: ({ args, runtime }) => [{ command: runtime("scripts/worker.ts", args, "bun"), cwd: process.env.INIT_CWD }],
 	"build:worker": ({ args, runtime }) => [{ command: runtime("worker/build.ts", args, "bun") }],

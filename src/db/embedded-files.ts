@@ -25,6 +25,7 @@ interface Link {
 
 /** The longest path a Unix socket may have is 107 bytes (103 on macOS), `/.s.PGSQL.5432` takes 14 of them. */
 const socketDirMax = 89;
+const logBytesMax = 10 * 1024 * 1024;
 const outsideHome = "/var/lib/muster";
 const binariesHome = "/var/cache/muster";
 
@@ -165,6 +166,7 @@ export async function clusterPlace(dataDir: string, account: Account | undefined
 	const socketDir = socketDirOf(home);
 	if (platform() !== "win32") await makeSocketDir(socketDir, account);
 	const log = join(home, "postgres.log");
+	await rotate(log);
 	if (account !== undefined) {
 		await writeFile(log, "", { flag: "a", mode: 0o600 });
 		await chown(log, account.uid, account.gid);
@@ -206,6 +208,12 @@ export async function keepOnce(file: string, value: string): Promise<string> {
 	} finally {
 		await rm(fresh, { force: true });
 	}
+}
+
+/** Keeps one former log. A server that is adopted goes on with that one. */
+async function rotate(log: string): Promise<void> {
+	const size = (await stat(log).catch(() => undefined))?.size ?? 0;
+	if (size > logBytesMax) await rename(log, `${log}.1`);
 }
 
 function socketDirOf(home: string): string {
