@@ -1,5 +1,6 @@
 /** The server's entry: `serve` (default) and `token`. The only place that reads the environment and ends the process. */
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -92,8 +93,8 @@ async function announce(server: Server, settings: Config, chosen: Runtime, log: 
 	const keyFile = settings.database === undefined ? await quickStart(server.deps, dataDir) : undefined;
 	const enroll =
 		keyFile === undefined
-			? `rotateSiteKey on ${server.url}/graphql gives a key; then: npm run worker -- --url ${server.url} --site-code CODE --enroll-token KEY`
-			: `npm --prefix ${quote(root)} run --silent worker -- --url ${server.url} --site-code ${firstSite} --enroll-token-file ${quote(keyFile)}`;
+			? `rotateSiteKey on ${server.url}/graphql gives a key; then: npm run worker -- --url ${server.url} --site-code CODE --worker-name ${quote(hostname())} --enroll-token KEY`
+			: `npm --prefix ${quote(root)} run --silent worker -- --url ${server.url} --site-code ${firstSite} --worker-name ${quote(hostname())} --enroll-token-file ${quote(keyFile)}`;
 	const lines = [
 		`Muster is up (${chosen.name} ${chosen.version}, ${settings.database === undefined ? "embedded PostgreSQL" : "PostgreSQL at DATABASE_URL"})`,
 		`  GraphQL and GraphiQL   ${server.url}/graphql`,

@@ -23,7 +23,7 @@ export class Child {
 		const [file = "", ...args] = command;
 		this.#process = spawn(file, args, {
 			cwd,
-			env: { PATH: process.env["PATH"] ?? "", HOME: cwd, ...env },
+			env: { PATH: process.env.PATH ?? "", HOME: cwd, ...env },
 			stdio: ["ignore", "pipe", "pipe"],
 		});
 		for (const stream of [this.#process.stdout, this.#process.stderr])

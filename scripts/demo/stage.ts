@@ -16,7 +16,7 @@ export class Interrupted extends Error {
 	}
 }
 
-const coloured = process.stdout.isTTY && (process.env["NO_COLOR"] ?? "") === "";
+const coloured = process.stdout.isTTY && (process.env.NO_COLOR ?? "") === "";
 let steps = 0;
 
 /** Begins a step: one numbered sentence. */

@@ -48,7 +48,7 @@ export async function tell(props: Props): Promise<void> {
 
 async function serverStarts({ home, dataDir, signal, onEnd }: Props): Promise<Api> {
 	step("A Muster server starts, with an empty data directory and a PostgreSQL of its own");
-	const runtime = process.versions["deno"] === undefined ? "bun" : "deno";
+	const runtime = process.versions.deno === undefined ? "bun" : "deno";
 	const env = {
 		MUSTER_DATA_DIR: dataDir,
 		MUSTER_LISTEN: "127.0.0.1:0",
@@ -56,7 +56,7 @@ async function serverStarts({ home, dataDir, signal, onEnd }: Props): Promise<Ap
 		MUSTER_HEARTBEAT_SECONDS: String(heartbeatSeconds),
 		MUSTER_STALE_SECONDS: String(staleSeconds),
 	};
-	const server = new Child(commandFor(runtime, "src/main.ts", ["serve"]), { ...env, HOME: process.env["HOME"] ?? home }, root);
+	const server = new Child(commandFor(runtime, "src/main.ts", ["serve"]), { ...env, HOME: process.env.HOME ?? home }, root);
 	onEnd.push(() => server.stop());
 	await server.line(signal, "server.started");
 	const address = await server.line(signal, "GraphQL and GraphiQL");
@@ -126,21 +126,25 @@ async function workersEnroll(scene: Scene, machines: readonly Machine[], key: st
 		evidence(await worker.line(scene.signal, "worker.enrolled", "outcome=NEW"));
 		await worker.line(scene.signal, "worker.connected");
 	}
-	const listed = v.object({
-		workers: v.object({ totalCount: v.number(), nodes: v.array(v.object({ name: v.string(), state: v.string(), online: v.boolean() })) }),
-	});
 	const online = await until("three workers online", scene.signal, async () => {
-		const query = "query ($siteCode: String!) { workers(siteCode: $siteCode) { totalCount nodes { name state online } } }";
-		const { workers: page } = await ask(scene.api, listed, query, { siteCode: scene.siteCode });
-		return page.totalCount === machines.length && page.nodes.every((node) => node.online && node.state === "ACTIVE") ? page : undefined;
+		const names = await onlineWorkers(scene);
+		return names.length === machines.length ? names : undefined;
 	});
-	conclude(
-		`The API lists ${online.totalCount} workers, all ACTIVE and online: ${online.nodes
-			.map(({ name }) => name)
-			.sort()
-			.join(", ")}`,
-	);
+	conclude(`The API lists ${online.length} workers that are ACTIVE and online: ${online.join(", ")}`);
 	return workers;
+}
+
+const listed = v.object({
+	workers: v.object({ nodes: v.array(v.object({ name: v.string(), state: v.string(), online: v.boolean() })) }),
+});
+
+async function onlineWorkers({ api, siteCode }: Scene): Promise<readonly string[]> {
+	const query = "query ($siteCode: String!) { workers(siteCode: $siteCode) { nodes { name state online } } }";
+	const { workers } = await ask(api, listed, query, { siteCode });
+	return workers.nodes
+		.filter(({ online, state }) => online && state === "ACTIVE")
+		.map(({ name }) => name)
+		.sort();
 }
 
 async function heartbeatsStream(scene: Scene): Promise<void> {
@@ -223,7 +227,11 @@ async function rotation(scene: Scene, formerKey: string): Promise<void> {
 	scene.onEnd.push(() => worker.stop());
 	evidence("crane-4 tries the new key:", await worker.line(scene.signal, "worker.enrolled"));
 	await worker.line(scene.signal, "worker.connected");
-	conclude("Accepted; the workers that came in with the old key were not disturbed");
+	const online = await until("all four workers online", scene.signal, async () => {
+		const names = await onlineWorkers(scene);
+		return names.length === 4 ? names : undefined;
+	});
+	conclude(`Accepted; those that came in with the old key were not disturbed, online are ${online.join(", ")}`);
 }
 
 async function lossAndReturn(scene: Scene, machine: Machine, workers: ReadonlyMap<string, Child>): Promise<void> {

@@ -74,7 +74,7 @@ function writeElement(element: unknown, write: ((element: unknown) => string) | 
 function plain(element: unknown): string {
 	if (element instanceof Date) return element.toISOString();
 	if (element instanceof Uint8Array) return `\\x${Buffer.from(element).toString("hex")}`;
-	return typeof element === "object" ? JSON.stringify(element) : String(element);
+	return typeof element === "object" ? JSON.stringify(element) : `${element as string | number | bigint | boolean}`;
 }
 
 /** Reads PostgreSQL's array literal; nested ones become nested arrays. */

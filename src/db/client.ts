@@ -41,7 +41,7 @@ export interface Connection {
 	/** Resolves with the reason once it is gone. */
 	readonly gone: Promise<Error>;
 	/** Cuts it; the statement under way is rejected. */
-	close(): void;
+	readonly close: () => void;
 }
 
 type Driver = postgres.Sql<{ bigint: bigint }>;
@@ -83,7 +83,7 @@ export function openDb(options: DbOptions): Db {
 	return {
 		sql,
 		tx: (work, txOptions) => runTx({ pool: txPool, base: driver, log, settings }, work, txOptions),
-		listen: listener.listen,
+		listen: (channel, onEvent, onGap) => listener.listen(channel, onEvent, onGap),
 		ping: (deadlineMs) => ping(sql, describePlace(place), deadlineMs),
 		async close(deadlineMs = 5_000) {
 			await listener.close();
@@ -161,11 +161,9 @@ function assertDriver(driver: Driver): void {
 
 async function openSession(driver: Driver, place: DatabasePlace, onNotify?: (channel: string, payload: string) => void): Promise<Session> {
 	const socket = new DriverSocket(await openLink(place, connectMs), describePlace(place));
-	const client = postgres({
-		...driver.options,
-		target_session_attrs: undefined,
-		...{ socket: () => socket, onnotify: onNotify },
-	} as unknown as postgres.Options<Record<string, postgres.PostgresType>>);
+	// Settings that were parsed once are taken as they are; `socket` and `onnotify` are not in the types.
+	const settings = { ...driver.options, target_session_attrs: undefined, socket: () => socket, onnotify: onNotify };
+	const client = postgres(settings as unknown as postgres.Options<Record<string, postgres.PostgresType>>);
 	const session = new Session(socket, clientOf(client));
 	await session.start(connectMs);
 	return session;

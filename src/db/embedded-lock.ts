@@ -10,6 +10,8 @@ const pollMs = 100;
 
 /** Holds a data directory for this process. */
 export interface DirLock {
+	/** PostgreSQL is about to be stopped: that the lock goes with it is no news. It is still held. */
+	ending(): void;
 	/** Frees it. */
 	release(): void;
 }
@@ -27,13 +29,14 @@ export async function lockDataDir(url: Secret, dataDir: string, log: Log, alive:
 			`Another Muster server uses the data directory ${dataDir}: stop it, or give this one MUSTER_DATA_DIR or DATABASE_URL of its own`,
 		);
 	}
-	let released = false;
+	let [released, ended] = [false, false];
 
 	async function watch(held: Connection): Promise<void> {
 		const error = await held.gone;
 		connection = undefined;
-		if (!released) log.warn("database.lock_lost", { error, dataDir });
-		while (!released && (await alive())) {
+		if (ended || released) return;
+		log.warn("database.lock_lost", { error, dataDir });
+		while (!released && !ended && (await alive())) {
 			connection = await take(url).catch(() => undefined);
 			if (connection !== undefined) {
 				if (released) return connection.close();
@@ -46,6 +49,9 @@ export async function lockDataDir(url: Secret, dataDir: string, log: Log, alive:
 
 	void watch(connection).catch((error: unknown) => log.error("database.lock_fault", { error, dataDir }));
 	return {
+		ending() {
+			ended = true;
+		},
 		release() {
 			released = true;
 			connection?.close();

@@ -4,7 +4,8 @@ import { dirname, join, resolve } from "node:path";
 import type { Log } from "../lib/log.ts";
 import { Secret } from "../lib/secret.ts";
 import { openConnection } from "./client.ts";
-import { type Account, type ClusterPlace, clusterPlace, keepOnce, postgresAccount, postgresBinaries } from "./embedded-files.ts";
+import { postgresBinaries } from "./embedded-binaries.ts";
+import { type Account, type ClusterPlace, clusterPlace, keepOnce, postgresAccount } from "./embedded-files.ts";
 import { lockDataDir } from "./embedded-lock.ts";
 import {
 	livingPostmaster,
@@ -64,6 +65,7 @@ export async function startEmbedded(options: { readonly dataDir: string; readonl
 	let stopping: Promise<void> | undefined;
 	/** The lock is held until it has stopped, so that nobody adopts what is going down. */
 	function stop(): Promise<void> {
+		lock.ending();
 		stopping ??= stopPostmaster(place, run).finally(() => lock.release());
 		return stopping;
 	}

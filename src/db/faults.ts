@@ -21,7 +21,9 @@ const connectionCodes = new Set([
 
 /** Whether an error means that the database is away, so that every request would meet it; such a request may be tried again later. */
 export function isConnectionFault(error: unknown): boolean {
-	if (!(error instanceof Error)) return false;
-	const { code } = error as Error & { code?: unknown };
-	return (typeof code === "string" && connectionCodes.has(code)) || isConnectionFault(error.cause);
+	// Causes may go round in a circle; ours are at most three deep.
+	for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
+		if ("code" in at && typeof at.code === "string" && connectionCodes.has(at.code)) return true;
+	}
+	return false;
 }

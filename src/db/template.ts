@@ -21,8 +21,8 @@ export function templateOver(base: Sql, handler: (statement: Statement) => void)
 	return Object.assign(tag, {
 		types: base.types,
 		typed: base.typed,
-		array: base.array,
-		json: base.json,
+		array: (...args: Parameters<Sql["array"]>) => base.array(...args),
+		json: (...args: Parameters<Sql["json"]>) => base.json(...args),
 		unsafe: (...args: readonly unknown[]) => route(Reflect.apply(base.unsafe, undefined, args)),
 		notify: (channel: string, payload: string) => tag(notifyTemplate, channel, payload),
 		file: () => {

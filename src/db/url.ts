@@ -41,7 +41,7 @@ export function parseDatabaseUrl(secret: Secret): DatabasePlace {
 	const host = query.get("host") ?? (url.hostname === "" ? "localhost" : decoded("host", url.hostname).replace(/^\[|\]$/g, ""));
 	const port = Number(query.get("port") ?? (url.port === "" ? 5432 : url.port));
 	if (!Number.isInteger(port) || port < 1 || port > 65_535)
-		throw new Error(`The database URL has port ${query.get("port")}: use 1 to 65535`);
+		throw new Error(`The database URL has port ${query.get("port") ?? url.port}: use 1 to 65535`);
 	const user = decoded("user", url.username === "" ? "postgres" : url.username);
 	const authorities = query.get("sslrootcert");
 	return {

@@ -128,7 +128,7 @@ async function insertCredentials(tx: Tx, { credentials, replaced }: Changes): Pr
 	await Promise.all(writes);
 }
 
-/** An answer replaces an older one of the same id only when that one is held or over: a live one means that the race was lost. */
+/** An answer replaces an older one of the same id only when that one is held, over or itself (a replay): another live one means that the race was lost. */
 async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<number> {
 	if (priors.length === 0) return 0;
 	const written = await tx`
@@ -143,7 +143,8 @@ async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<numbe
 		set key_id = excluded.key_id, worker_id = excluded.worker_id, host_id = excluded.host_id, machine_uid = excluded.machine_uid,
 			reply_key = excluded.reply_key, state = excluded.state, outcome = excluded.outcome, credential_id = excluded.credential_id,
 			sealed = excluded.sealed, created_at = excluded.created_at, expires_at = excluded.expires_at
-		where enrollments.state = 'held' or enrollments.expires_at <= excluded.created_at or enrollments.created_at = excluded.created_at
+		where enrollments.state = 'held' or enrollments.expires_at <= excluded.created_at
+			or (enrollments.created_at, enrollments.worker_id, enrollments.key_id) = (excluded.created_at, excluded.worker_id, excluded.key_id)
 		returning enrollment_id`;
 	return written.length;
 }

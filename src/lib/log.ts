@@ -46,18 +46,36 @@ function redact(fields: LogFields = {}): Record<string, unknown> {
 	return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, secretName.test(name) ? "[secret]" : plain(value)]));
 }
 
+/** An error as JSON shows it; text lines show its name and message. */
+class PlainError {
+	readonly name: string;
+	readonly message: string;
+	readonly cause?: unknown;
+	readonly stack: string | undefined;
+	constructor(error: Error) {
+		this.name = error.name;
+		this.message = error.message;
+		if (error.cause !== undefined) this.cause = plain(error.cause);
+		this.stack = error.stack;
+	}
+}
+
 function plain(value: unknown): unknown {
-	if (!(value instanceof Error)) return value;
-	const cause = value.cause === undefined ? {} : { cause: plain(value.cause) };
-	return { name: value.name, message: value.message, ...cause, stack: value.stack };
+	return value instanceof Error ? new PlainError(value) : value;
 }
 
 function textLine(record: LogRecord): string {
 	const fields = Object.entries(record.properties).map(([name, value]) => ` ${name}=${text(value)}`);
-	return `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${record.message.join("")}${fields.join("")}`;
+	// Where a fault came from is worth lines of its own; of a warning, what it says is enough.
+	const traces =
+		record.level === "error"
+			? Object.values(record.properties).flatMap((value) => (value instanceof PlainError ? [`\n${value.stack}`] : []))
+			: [];
+	return `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${record.message.join("")}${fields.join("")}${traces.join("")}`;
 }
 
 function text(value: unknown): string {
+	if (value instanceof PlainError) return text(`${value.name}: ${value.message}`);
 	const shown = typeof value === "string" ? value : (JSON.stringify(value) ?? "undefined");
 	return /[\s"=]/.test(shown) ? JSON.stringify(shown) : shown;
 }

@@ -25,7 +25,7 @@ afterEach(async () => {
 	assert.deepEqual(failures, []);
 });
 
-test("G4 the first start makes a database, the next one finds what was written", async () => {
+void test("G4 the first start makes a database, the next one finds what was written", async () => {
 	const dataDir = await newDataDir();
 	const first = await start(dataDir);
 	assert.equal(first.adopted, false);
@@ -37,7 +37,7 @@ test("G4 the first start makes a database, the next one finds what was written",
 	assert.deepEqual(await query(second.url, "select id from kept"), [{ id: 42 }]);
 });
 
-test("G4 the database has no TCP port, a password, and files that only its account can enter", async () => {
+void test("G4 the database has no TCP port, a password, and files that only its account can enter", async () => {
 	const dataDir = await newDataDir();
 	const { url } = await start(dataDir);
 	assert.deepEqual(await query(url, "show listen_addresses"), [{ listenAddresses: "" }]);
@@ -55,7 +55,7 @@ test("G4 the database has no TCP port, a password, and files that only its accou
 	assert.deepEqual(await passwordFilesBelow(await homeOf(dataDir)), [], "initdb's copy of the password is gone");
 });
 
-test("G4 a database that a killed server left running is taken over with everything in it", async () => {
+void test("G4 a database that a killed server left running is taken over with everything in it", async () => {
 	const dataDir = await newDataDir();
 	const { child, url } = await startOwner(dataDir);
 	await query(url, "create table kept (id integer)");
@@ -70,7 +70,7 @@ test("G4 a database that a killed server left running is taken over with everyth
 	await gone(dataDir);
 });
 
-test("G4 a second server on the same data directory is refused by name, and the first goes on", async () => {
+void test("G4 a second server on the same data directory is refused by name, and the first goes on", async () => {
 	const dataDir = await newDataDir();
 	const { child, url } = await startOwner(dataDir);
 	const postmaster = await postmasterOf(dataDir);
@@ -86,7 +86,7 @@ test("G4 a second server on the same data directory is refused by name, and the 
 	assert.equal(next.adopted, false, "the first one has stopped its database");
 });
 
-test("G4 of servers that make the same data directory at once one gets it, and the others are refused by name", async () => {
+void test("G4 of servers that make the same data directory at once one gets it, and the others are refused by name", async () => {
 	const dataDir = await newDataDir();
 	const attempts = await Promise.allSettled([1, 2, 3].map(() => start(dataDir)));
 	const [winner, ...others] = attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : []));
@@ -99,7 +99,7 @@ test("G4 of servers that make the same data directory at once one gets it, and t
 	assert.deepEqual(await passwordFilesBelow(await homeOf(dataDir)), [], "no half-made database is left");
 });
 
-test("G4 a left-over postmaster.pid is no obstacle, whichever living program has its number now", async () => {
+void test("G4 a left-over postmaster.pid is no obstacle, whichever living program has its number now", async () => {
 	const dataDir = await newDataDir();
 	await start(dataDir);
 	const file = join(await homeOf(dataDir), "postgres", "postmaster.pid");
@@ -117,7 +117,7 @@ test("G4 a left-over postmaster.pid is no obstacle, whichever living program has
 	}
 });
 
-test("stop ends every process of the database, may be called twice, and takes one that crashed for stopped", async () => {
+void test("stop ends every process of the database, may be called twice, and takes one that crashed for stopped", async () => {
 	const dataDir = await newDataDir();
 	const first = await start(dataDir);
 	const session = connect(first.url, 1, {});
@@ -133,7 +133,7 @@ test("stop ends every process of the database, may be called twice, and takes on
 	await second.stop();
 });
 
-test("a data directory with a long path works, and removing it takes its socket directory along", async () => {
+void test("a data directory with a long path works, and removing it takes its socket directory along", async () => {
 	const dataDir = join(await newDataDir(), ...Array.from({ length: 5 }, () => "a-rather-long-name"), "data");
 	const database = await start(dataDir);
 	const socketDir = new URL(database.url.reveal()).searchParams.get("host") ?? "";
@@ -143,7 +143,7 @@ test("a data directory with a long path works, and removing it takes its socket 
 	assert.deepEqual([existsSync(dataDir), existsSync(socketDir)], [false, false]);
 });
 
-test("root's data directory below one that nobody else may enter works, and removing it leaves nothing elsewhere", {
+void test("root's data directory below one that nobody else may enter works, and removing it leaves nothing elsewhere", {
 	skip: !isRoot,
 }, async () => {
 	const dataDir = await newDataDir(0o700);
@@ -160,7 +160,7 @@ test("root's data directory below one that nobody else may enter works, and remo
 	assert.deepEqual([existsSync(home), existsSync(dataDir)], [false, false]);
 });
 
-test("an ordinary user runs the database as themselves, past a left-over number that another user's PostgreSQL has now", {
+void test("an ordinary user runs the database as themselves, past a left-over number that another user's PostgreSQL has now", {
 	skip: !canSwitchUser,
 }, async () => {
 	const dataDir = await newDataDir();

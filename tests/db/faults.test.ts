@@ -25,7 +25,7 @@ after(async () => {
 	await database.drop();
 });
 
-test("G2 a backend that dies amid transactions costs no process, no money and no committed transfer; work goes on by itself", async () => {
+void test("G2 a backend that dies amid transactions costs no process, no money and no committed transfer; work goes on by itself", async () => {
 	await openAccounts(admin);
 	const program = startChild("transfers", { TRANSFERS_URL: database.url });
 	try {
@@ -48,7 +48,7 @@ test("G2 a backend that dies amid transactions costs no process, no money and no
 	}
 });
 
-test("G2 G4 a PostgreSQL that crashes and comes back under load costs no process, no money and no committed transfer", async () => {
+void test("G2 G4 a PostgreSQL that crashes and comes back under load costs no process, no money and no committed transfer", async () => {
 	const home = await mkdtemp(join(tmpdir(), "muster-test-"));
 	await chmod(home, 0o755);
 	const dataDir = join(home, "data");
@@ -82,7 +82,7 @@ test("G2 G4 a PostgreSQL that crashes and comes back under load costs no process
 	}
 });
 
-test("G5 LISTEN is in force again after its connection was lost, and says that there is a gap", async () => {
+void test("G5 LISTEN is in force again after its connection was lost, and says that there is a gap", async () => {
 	const url = new Secret(database.url);
 	const db = openDb({ url, directUrl: url, log: silentLog, applicationName: "listener" });
 	const heard: string[] = [];
@@ -115,7 +115,7 @@ test("G5 LISTEN is in force again after its connection was lost, and says that t
 	}
 });
 
-test("an undefined parameter throws, and nothing of its statement or its transaction is written", async () => {
+void test("an undefined parameter throws, and nothing of its statement or its transaction is written", async () => {
 	await admin`create table undefineds (id integer, note text)`;
 	const { db } = database;
 	const missing = undefined as never;
@@ -135,7 +135,7 @@ test("an undefined parameter throws, and nothing of its statement or its transac
 	);
 });
 
-test("a statement that runs too long is cancelled with 57014, and its transaction is not run again", async () => {
+void test("a statement that runs too long is cancelled with 57014, and its transaction is not run again", async () => {
 	const url = new Secret(database.url);
 	const db = openDb({ url, directUrl: url, log: silentLog, statementTimeoutMs: 200 });
 	try {

@@ -22,7 +22,7 @@ afterEach(async () => {
 	for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp();
 });
 
-test("files are applied in the order of their numbers, and a second run applies none", async () => {
+void test("files are applied in the order of their numbers, and a second run applies none", async () => {
 	const dir = await files({
 		"0002-row.sql": "insert into things (id) values (1);",
 		"0001-things.sql": "create table things (id integer);",
@@ -38,7 +38,7 @@ test("files are applied in the order of their numbers, and a second run applies 
 	assert.deepEqual(await ledger(sql), ["1 things", "2 row", "3 column", "4 more"]);
 });
 
-test("a file that was changed after it was applied stops the run and is named; line ends do not count", async () => {
+void test("a file that was changed after it was applied stops the run and is named; line ends do not count", async () => {
 	const dir = await files({ "0001-one.sql": "create table one (id integer);\n", "0002-two.sql": "create table two (id integer);\n" });
 	const { url, sql } = await emptyDatabase();
 	await run(url, dir);
@@ -50,7 +50,7 @@ test("a file that was changed after it was applied stops the run and is named; l
 	assert.equal(await exists(sql, "three"), false, "nothing is applied on top of a drift");
 });
 
-test("a gap or a double in the numbers is refused, naming the file, before anything is applied", async () => {
+void test("a gap or a double in the numbers is refused, naming the file, before anything is applied", async () => {
 	const { url, sql } = await emptyDatabase();
 	const gap = await files({ "0001-one.sql": "create table one (id integer);", "0003-three.sql": "select 1;" });
 	await assert.rejects(run(url, gap), /0003-three\.sql.*number 2/);
@@ -59,7 +59,7 @@ test("a gap or a double in the numbers is refused, naming the file, before anyth
 	assert.equal(await exists(sql, "one"), false);
 });
 
-test("a ledger with a hole is refused", async () => {
+void test("a ledger with a hole is refused", async () => {
 	const dir = await files({ "0001-one.sql": "select 1;", "0002-two.sql": "select 2;" });
 	const { url, sql } = await emptyDatabase();
 	await run(url, dir);
@@ -67,7 +67,7 @@ test("a ledger with a hole is refused", async () => {
 	await assert.rejects(run(url, dir), /lacks migration 1/);
 });
 
-test("a database that is newer than the program is refused, naming the migration and the remedy", async () => {
+void test("a database that is newer than the program is refused, naming the migration and the remedy", async () => {
 	const dir = await files({ "0001-one.sql": "select 1;", "0002-future.sql": "select 2;" });
 	const { url } = await emptyDatabase();
 	await run(url, dir);
@@ -75,7 +75,7 @@ test("a database that is newer than the program is refused, naming the migration
 	await assert.rejects(run(url, dir), /migration 2 \(future\).*newer program/);
 });
 
-test("a file that fails leaves nothing of itself, names itself, and is applied once it was mended", async () => {
+void test("a file that fails leaves nothing of itself, names itself, and is applied once it was mended", async () => {
 	const dir = await files({
 		"0001-good.sql": "create table good (id integer);",
 		"0002-bad.sql": "create table half (id integer);\ninsert into good (id) values (1);\nselect 1 / 0;",
@@ -94,7 +94,7 @@ test("a file that fails leaves nothing of itself, names itself, and is applied o
 	assert.equal(await run(url, dir), 2);
 });
 
-test("a file with `-- no-transaction` may create an index concurrently, and runs again after it stopped half way", async () => {
+void test("a file with `-- no-transaction` may create an index concurrently, and runs again after it stopped half way", async () => {
 	const dir = await files({
 		"0001-things.sql": "create table things (id integer);",
 		"0002-index.sql": [
@@ -115,7 +115,7 @@ test("a file with `-- no-transaction` may create an index concurrently, and runs
 	assert.deepEqual(await ledger(sql), ["1 things", "2 index"]);
 });
 
-test("G5 of servers that start at once one applies each file and the others wait for it", async () => {
+void test("G5 of servers that start at once one applies each file and the others wait for it", async () => {
 	const dir = await files({
 		"0001-once.sql": "create table once (id integer);\nselect pg_sleep(0.2);\ninsert into once (id) values (1);",
 		"0002-index.sql": "-- no-transaction\ncreate index concurrently if not exists once_by_id on once (id);",
@@ -130,7 +130,7 @@ test("G5 of servers that start at once one applies each file and the others wait
 	);
 });
 
-test("file names of another form are refused, other files are none of its business", async () => {
+void test("file names of another form are refused, other files are none of its business", async () => {
 	for (const name of ["1-short.sql", "0001_underscore.sql", "0001-Upper.sql", "00001-long.sql", "0001.sql"]) {
 		const dir = await files({ [name]: "select 1;" });
 		await assert.rejects(readMigrations(dir), (error: Error) => error.message.includes(`"${name}"`) && /NNNN/.test(error.message));

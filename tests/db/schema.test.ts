@@ -14,11 +14,11 @@ before(async () => {
 });
 after(() => database.drop());
 
-test("migrations/schema.sql is the schema after the last migration; `node scripts/run.mjs schema:sql` writes it", async () => {
+void test("migrations/schema.sql is the schema after the last migration; `node scripts/run.mjs schema:sql` writes it", async () => {
 	assert.equal(await schemaSql(database.url), await readFile(file, "utf8"));
 });
 
-test("migrations/schema.sql is SQL: run on an empty database, it makes the same schema", async () => {
+void test("migrations/schema.sql is SQL: run on an empty database, it makes the same schema", async () => {
 	const name = `${new URL(database.url).pathname.slice(1)}_again`;
 	await database.db.sql.unsafe(`create database ${name}`);
 	const url = inDatabase(database.url, name);
@@ -30,7 +30,7 @@ test("migrations/schema.sql is SQL: run on an empty database, it makes the same 
 	}
 });
 
-test("the dump changes with a column, a default, a constraint, an index, a function and a trigger", async () => {
+void test("the dump changes with a column, a default, a constraint, an index, a function and a trigger", async () => {
 	const changes = [
 		"alter table fleets add column note text",
 		"alter table fleets alter column note set default 'x'",

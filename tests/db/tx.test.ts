@@ -16,7 +16,7 @@ before(async () => {
 });
 after(() => database.drop());
 
-test("G5 of two serializable transactions that cannot both be, one runs again and sees the other", async () => {
+void test("G5 of two serializable transactions that cannot both be, one runs again and sees the other", async () => {
 	const [left, right] = await counters("serial-left", "serial-right");
 	const met = meeting(2);
 	let works = 0;
@@ -36,7 +36,7 @@ test("G5 of two serializable transactions that cannot both be, one runs again an
 	assert.deepEqual([await value(left), await value(right)].toSorted(), [1, 2]);
 });
 
-test("of two transactions that wait for each other one is begun anew, and both are done once", async () => {
+void test("of two transactions that wait for each other one is begun anew, and both are done once", async () => {
 	const [left, right] = await counters("dead-left", "dead-right");
 	const met = meeting(2);
 	let works = 0;
@@ -52,7 +52,7 @@ test("of two transactions that wait for each other one is begun anew, and both a
 	assert.deepEqual([await value(left), await value(right)], [2, 2]);
 });
 
-test("a conflict that never ends goes up after the retries asked for", async () => {
+void test("a conflict that never ends goes up after the retries asked for", async () => {
 	let works = 0;
 	const hopeless = db.tx(
 		async (tx) => {
@@ -65,7 +65,7 @@ test("a conflict that never ends goes up after the retries asked for", async () 
 	assert.equal(works, 3);
 });
 
-test("what throws in work leaves nothing of the transaction and goes up unchanged, without a second try", async () => {
+void test("what throws in work leaves nothing of the transaction and goes up unchanged, without a second try", async () => {
 	const [name] = await counters("thrown");
 	const reason = new Error("no");
 	let works = 0;
@@ -79,7 +79,7 @@ test("what throws in work leaves nothing of the transaction and goes up unchange
 	assert.equal(await value(name), 0);
 });
 
-test("a statement that failed takes its transaction with it, also when work catches the error", async () => {
+void test("a statement that failed takes its transaction with it, also when work catches the error", async () => {
 	const [name] = await counters("caught");
 	const failing = db.tx(async (tx) => {
 		await tx`update counters set value = 7 where name = ${name}`;
@@ -89,7 +89,7 @@ test("a statement that failed takes its transaction with it, also when work catc
 	assert.equal(await value(name), 0);
 });
 
-test("a statement that outlives its transaction is refused and written nowhere", async () => {
+void test("a statement that outlives its transaction is refused and written nowhere", async () => {
 	const [name] = await counters("late");
 	let kept: Tx | undefined;
 	await db.tx(async (tx) => {
@@ -102,7 +102,7 @@ test("a statement that outlives its transaction is refused and written nowhere",
 	assert.equal(await value(name), 1);
 });
 
-test("many more transactions than there are connections all finish, each once", async () => {
+void test("many more transactions than there are connections all finish, each once", async () => {
 	const [name] = await counters("crowd");
 	const crowd = Array.from({ length: 100 }, () =>
 		db.tx(async (tx) => {
@@ -114,7 +114,7 @@ test("many more transactions than there are connections all finish, each once", 
 	assert.equal(await value(name), 100);
 });
 
-test("single statements get through while every transaction's connection is taken", async () => {
+void test("single statements get through while every transaction's connection is taken", async () => {
 	const url = new Secret(database.url);
 	const small = openDb({ url, directUrl: url, log: silentLog, poolSize: 1, txPoolSize: 2 });
 	let release = () => {};
@@ -142,7 +142,7 @@ test("single statements get through while every transaction's connection is take
 	assert.equal(inside, 3);
 });
 
-test("a connection lost while commit is under way goes up as it is: the work is not run again", async () => {
+void test("a connection lost while commit is under way goes up as it is: the work is not run again", async () => {
 	// A deferred trigger runs inside of the commit and waits for a lock that this test holds: the commit is cut for certain.
 	await db.sql`create table commits (id integer)`;
 	await db.sql.unsafe(`

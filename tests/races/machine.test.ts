@@ -74,6 +74,15 @@ describe("two servers decide on the same machine at once (S4, G5)", () => {
 		expect(results.map(outcomeOf).sort()).toEqual(["NEW", "bad_request"]);
 		expect(await rowCount(database.db, "workers", `machine_uid = '${machineUid}'`)).toBe(1);
 	});
+
+	test("one enrollment id sent by two machines through two sites' keys at once is one enrollment; the other machine is refused and leaves nothing", async () => {
+		const [here, there] = await Promise.all([newSite(left.deps), newSite(right.deps)]);
+		const enrollmentId = hex(16);
+		const results = await bothDecided(enrollInput({ ...here, enrollmentId }), enrollInput({ ...there, enrollmentId }));
+		expect(results.map(outcomeOf).sort()).toEqual(["NEW", "bad_request"]);
+		expect(await rowCount(database.db, "workers", `site_id in ('${here.siteId}', '${there.siteId}')`)).toBe(1);
+		expect(await rowCount(database.db, "keys", `id in ('${here.keyId}', '${there.keyId}') and uses = 1`)).toBe(1);
+	});
 });
 
 test("a key of ten uses admits exactly ten of sixty machines that come at once to two servers (B4)", async () => {

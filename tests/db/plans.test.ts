@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { pageOfAlerts } from "../../src/alerts/store.ts";
+import { pageOfAudit } from "../../src/audit/store.ts";
+import { credentialBySelector } from "../../src/auth/store.ts";
+import type { Tx } from "../../src/db/port.ts";
+import type { ProvenRequest } from "../../src/enrollment/request.ts";
+import { load } from "../../src/enrollment/store.ts";
+import { pageOfHosts } from "../../src/hosts/store.ts";
+import { keyBySelector } from "../../src/keys/store.ts";
+import { pageOfWorkers, workersByIds } from "../../src/workers/store.ts";
+import { type TestDatabase, testDatabase } from "../support/db.ts";
+
+const tenant = "ten_00000000000000000000000000";
+const page = { limit: 51, backward: false };
+let database: TestDatabase;
+before(async () => {
+	database = await testDatabase();
+	for (const statement of seed) await database.db.sql.unsafe(statement);
+});
+after(() => database.drop());
+
+const reads: Readonly<Record<string, (tx: Tx) => Promise<unknown>>> = {
+	"the lock of a batch of enrollments": (tx) =>
+		load(
+			tx,
+			Array.from({ length: 64 }, (_, index) => request(index + 1)),
+		),
+	"the first page of workers": (tx) => pageOfWorkers(tx, tenant, {}, page),
+	"a later page of workers": (tx) => pageOfWorkers(tx, tenant, {}, { ...page, after: { createdAt: 1_800_000_000_000, id: "w" } }),
+	"a page of one site's workers": (tx) => pageOfWorkers(tx, tenant, { siteId: "site_7" }, page),
+	"workers by id": (tx) => workersByIds(tx, tenant, ["w1", "w2", "w3"]),
+	"the first page of hosts": (tx) => pageOfHosts(tx, tenant, {}, page),
+	"a page of one site's hosts": (tx) => pageOfHosts(tx, tenant, { siteId: "site_7" }, page),
+	"the first page of the audit": (tx) => pageOfAudit(tx, tenant, page),
+	"the first page of alerts": (tx) => pageOfAlerts(tx, tenant, undefined, page),
+	"the first page of open alerts": (tx) => pageOfAlerts(tx, tenant, true, page),
+	"a credential by its selector": (tx) => credentialBySelector(tx, "selector_17"),
+	"a key by its selector": (tx) => keyBySelector(tx, "enroll", "selector_17"),
+};
+
+for (const [what, read] of Object.entries(reads)) {
+	void test(`among 20,000 of each, ${what} reads no table from end to end`, async () => {
+		assert.deepEqual(await scanned(read), []);
+	});
+}
+
+void test("a read that has no index is seen", async () => {
+	assert.deepEqual(await scanned(async (tx) => await tx`select id from workers where version = 'x'`), ["workers"]);
+});
+
+/** The large tables that `read` went through sequentially, as its transaction's own statistics say. */
+async function scanned(read: (tx: Tx) => Promise<unknown>): Promise<unknown[]> {
+	return database.db.tx(async (tx) => {
+		await read(tx);
+		const rows = await tx`
+			select relname from pg_stat_xact_user_tables where seq_scan > 0 and relname not in ('tenants', 'sites', 'fleets') order by relname`;
+		return rows.map((row) => row["relname"]);
+	});
+}
+
+function request(index: number): ProvenRequest {
+	return {
+		enrollmentId: `enrollment_${index}`,
+		method: "ENROLL_KEY" as ProvenRequest["method"],
+		tenantId: tenant,
+		keyId: `key_${index}`,
+		claim: {
+			name: `w${index}`,
+			requestedId: `w${index}`,
+			hostname: null,
+			machineUid: `uid_${index}`,
+			platform: null,
+			version: null,
+			labels: [],
+		},
+		replyKey: null,
+		sourceAddress: "192.0.2.1",
+		arrivedAt: 0,
+		fresh: {
+			workerId: "",
+			hostId: "",
+			credentialId: "",
+			selector: "",
+			secretHash: new Uint8Array(32),
+			hint: "",
+			apiKey: null,
+			sealed: null,
+		},
+	};
+}
+
+const many = "generate_series(1, 20000) n";
+const seed = [
+	`insert into sites (id, tenant_id, code, name, enrollment_policy, created_at)
+	select 'site_' || n, '${tenant}', 'S' || n, 'x', 'AUTO_APPROVE', now() from generate_series(0, 99) n`,
+	`insert into keys (id, tenant_id, kind, site_id, name, selector, verifier, hint, version, active, created_at)
+	select 'key_' || n, '${tenant}', 'enroll', 'site_' || n % 100, 'x', 'selector_' || n, 'x', 'x', 1, true, now() from ${many}`,
+	`insert into workers (tenant_id, id, name, machine_uid, site_id, method, auto_enrolled, state, labels, created_at, enrolled_at)
+	select '${tenant}', 'w' || n, 'w' || n, 'uid_' || n, 'site_' || n % 100, 'SITE_KEY', false, 'ACTIVE', '{}', now() - n * interval '1 s', now() from ${many}`,
+	`insert into hosts (id, tenant_id, name, site_id, worker_id, state, last_known_state, created_at)
+	select 'host_' || n, '${tenant}', 'h' || n, 'site_' || n % 100, 'w' || n, 'MONITORING', 'MONITORING', now() from ${many}`,
+	`insert into credentials (id, tenant_id, worker_id, name, selector, hash, hint, created_at)
+	select 'cred_' || n, '${tenant}', 'w' || n, 'x', 'selector_' || n, decode(repeat('00', 32), 'hex'), 'x', now() from ${many}`,
+	`insert into heartbeats (tenant_id, worker_id, at) select '${tenant}', 'w' || n, now() from ${many}`,
+	`insert into enrollments (tenant_id, enrollment_id, key_id, worker_id, machine_uid, state, created_at, credential_id)
+	select '${tenant}', 'enrollment_' || n, 'key_' || n, 'w' || n, 'uid_' || n, 'held', now(), 'cred_' || n from ${many}`,
+	`insert into alerts (id, tenant_id, at, kind, severity, message) select 'alert_' || n, '${tenant}', now(), 'x', 'info', 'x' from ${many}`,
+	`insert into audit (id, tenant_id, at, actor, action, subject) select 'audit_' || n, '${tenant}', now(), 'x', 'x', 'x' from ${many}`,
+	"analyze",
+];
