@@ -57,6 +57,8 @@ create index hosts_by_state on hosts (tenant_id, state, id);
 -- What a worker shows after enrollment. Only SHA-256 of it is kept (B6).
 create table credentials (
 	id text collate "C" primary key,
+	-- Which of a worker's credentials is the newer one: given under the worker's lock, where clocks of several servers could lie.
+	seq bigint not null generated always as identity,
 	tenant_id text collate "C" not null,
 	-- Null: a shared API key.
 	worker_id text collate "C",

@@ -54,6 +54,7 @@ CREATE INDEX audit_by_tenant ON audit USING btree (tenant_id, id);
 
 create table credentials (
 	id text collate "C" not null,
+	seq bigint not null generated always as identity,
 	tenant_id text collate "C" not null,
 	worker_id text collate "C",
 	name text not null,

@@ -24,7 +24,8 @@ process.exit(status);
 function runtime(file, fileArgs, chosen = process.env.RUNTIME ?? "bun") {
 	const path = join(root, file);
 	if (chosen === "bun") return [runtimeBinary(root, "bun"), "--no-env-file", path, ...fileArgs];
-	if (chosen === "deno") return [runtimeBinary(root, "deno"), "run", "-A", "--no-prompt", "--config", join(root, "deno.json"), path, ...fileArgs];
+	if (chosen === "deno")
+		return [runtimeBinary(root, "deno"), "run", "-A", "--no-prompt", "--config", join(root, "deno.json"), path, ...fileArgs];
 	process.stderr.write(`RUNTIME=${chosen} is not known: use bun or deno\n`);
 	process.exit(64);
 }
@@ -39,6 +40,11 @@ function runStep({ command, cwd = root, env = {} }) {
 		const ignore = () => {};
 		process.on("SIGINT", process.stdin.isTTY ? ignore : forward);
 		process.on("SIGTERM", forward);
+		// npm passes a SIGTERM on to its shell, which dies of it and tells nobody: an orphan ends as if it had been told.
+		const parent = process.ppid;
+		if (process.env.npm_lifecycle_event !== undefined) {
+			setInterval(() => process.ppid === parent || forward("SIGTERM"), 250).unref();
+		}
 		child.on("error", (error) => {
 			process.stderr.write(`Cannot run ${file}: ${error.message}\n`);
 			resolve(70);

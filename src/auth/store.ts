@@ -41,7 +41,7 @@ export async function credentialBySelector(sql: Sql, selector: string): Promise<
 
 /**
  * Marks a credential as used for the first time and revokes the worker's older ones: an old credential lives until the new one has worked
- * (S4). Returns the ids revoked; none when another server did it first.
+ * (S4). Older by the database's own count: the servers' clocks may differ. Returns the ids revoked; none when another server did it first.
  */
 export async function firstUse(
 	tx: Tx,
@@ -53,7 +53,7 @@ export async function firstUse(
 	if (marked.length === 0) return [];
 	const revoked = await tx`
 		update credentials set revoked_at = ${new Date(at)}
-		where tenant_id = ${credential.tenantId} and worker_id = ${credential.workerId} and id < ${credential.id} and revoked_at is null
+		where tenant_id = ${credential.tenantId} and worker_id = ${credential.workerId} and seq < (select seq from credentials where id = ${credential.id}) and revoked_at is null
 		returning id`;
 	return parseRows(v.object({ id: v.string() }), revoked).map(({ id }) => id);
 }

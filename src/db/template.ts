@@ -23,7 +23,7 @@ export function templateOver(base: Sql, handler: (statement: Statement) => void)
 		typed: base.typed,
 		array: (...args: Parameters<Sql["array"]>) => base.array(...args),
 		json: (...args: Parameters<Sql["json"]>) => base.json(...args),
-		unsafe: (...args: readonly unknown[]) => route(Reflect.apply(base.unsafe, undefined, args)),
+		unsafe: (...args: Parameters<Sql["unsafe"]>) => route(base.unsafe(...args)),
 		notify: (channel: string, payload: string) => tag(notifyTemplate, channel, payload),
 		file: () => {
 			throw new Error("sql.file is not supported: read the file and pass it to sql.unsafe");

@@ -231,7 +231,7 @@ async function startOwner(dataDir: string, prefix: readonly string[] = []): Prom
 async function query(url: Secret, text: string): Promise<Record<string, unknown>[]> {
 	const sql = connect(url, 1, {});
 	try {
-		return (await sql.unsafe(text)).map((row) => ({ ...row }));
+		return (await sql.unsafe(text)).map((row) => Object.fromEntries(Object.entries(row)));
 	} finally {
 		await sql.end({ timeout: 1 });
 	}

@@ -60,7 +60,7 @@ void test("G2 G4 a PostgreSQL that crashes and comes back under load costs no pr
 		await openAccounts(setup);
 		await setup.end();
 		program = startChild("transfers", { TRANSFERS_URL: first.url.reveal() });
-		const { lines, stderr } = program;
+		const { lines } = program;
 		const counted = () => committed({ lines }).length;
 		await until("transfers before the crash", () => counted() > 100);
 		await crash(dataDir);
@@ -68,7 +68,7 @@ void test("G2 G4 a PostgreSQL that crashes and comes back under load costs no pr
 		second = await startEmbedded({ dataDir, log: silentLog });
 		assert.equal(second.adopted, false, "the crashed PostgreSQL was started anew");
 		const before = counted();
-		await until(`transfers after the crash\n${stderr()}`, () => counted() > before + 100);
+		await until(`transfers after the crash\n${program.stderr()}`, () => counted() > before + 100);
 		await finishes(program);
 		const judging = connect(second.url, 1, {});
 		await judge(judging, program);
@@ -202,7 +202,9 @@ async function judge(sql: typeof admin, program: Child): Promise<void> {
 			- (select coalesce(sum(amount), 0) from ledger where source = a.id)
 			+ (select coalesce(sum(amount), 0) from ledger where target = a.id)`;
 	assert.deepEqual([...wrong], [], "each balance is what its stored transfers make it");
-	const sums = new Set(program.lines.filter((line) => line["kind"] === "sum").map((line) => `${line["rows"]}: ${line["total"]}`));
+	const sums = new Set(
+		program.lines.filter((line) => line["kind"] === "sum").map((line) => `${String(line["rows"])}: ${String(line["total"])}`),
+	);
 	assert.deepEqual([...sums], ["16: 16000"], "no reader ever saw a part of a transfer");
 }
 

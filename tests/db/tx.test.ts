@@ -33,7 +33,7 @@ void test("G5 of two serializable transactions that cannot both be, one runs aga
 		);
 	await soon("both transactions", Promise.all([addSum(left), addSum(right)]));
 	assert.equal(works, 3, "exactly one was run again");
-	assert.deepEqual([await value(left), await value(right)].toSorted(), [1, 2]);
+	assert.deepEqual(new Set([await value(left), await value(right)]), new Set([1, 2]));
 });
 
 void test("of two transactions that wait for each other one is begun anew, and both are done once", async () => {

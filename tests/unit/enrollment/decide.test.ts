@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { decide } from "../../../src/enrollment/decide.ts";
 import { facts, key, now, prior, request, worker } from "./builders.ts";
-import { keyLife, machine, repeats, type Row, scope } from "./rows.ts";
+import { keyLife, machine, type Row, scope } from "./rows.ts";
+import { repeats } from "./rows-repeat.ts";
 
 function holds(rows: readonly Row[]): void {
 	for (const row of rows) {
