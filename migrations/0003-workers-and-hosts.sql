@@ -29,7 +29,7 @@ create table workers (
 );
 create index workers_by_age on workers (tenant_id, created_at, id);
 create index workers_by_site on workers (tenant_id, site_id, created_at, id);
-create index workers_pending on workers (tenant_id, contested_uid) where state = 'PENDING';
+create index workers_contested on workers (tenant_id, contested_uid) where contested_uid is not null;
 
 create table hosts (
 	id text collate "C" primary key,

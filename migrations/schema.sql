@@ -247,4 +247,4 @@ create table workers (
 );
 CREATE INDEX workers_by_age ON workers USING btree (tenant_id, created_at, id);
 CREATE INDEX workers_by_site ON workers USING btree (tenant_id, site_id, created_at, id);
-CREATE INDEX workers_pending ON workers USING btree (tenant_id, contested_uid) WHERE (state = 'PENDING'::text);
+CREATE INDEX workers_contested ON workers USING btree (tenant_id, contested_uid) WHERE (contested_uid IS NOT NULL);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createServer } from "node:net";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
+import { failureOf } from "../support/failure.ts";
 import { type Muster, startMuster } from "../support/muster.ts";
 import { runtimeNames } from "../support/runtimes.ts";
 
@@ -18,9 +19,9 @@ describe.each(runtimeNames)("listening on %s", (runtime) => {
 
 	test("a second server on a taken port does not start beside the first: it names the address and the variable", async () => {
 		const address = new URL(first.url).host;
-		const second = startMuster({ runtime, databaseUrl: database.url, env: { MUSTER_LISTEN: address } });
-		await expect(second).rejects.toThrow(`Cannot listen on ${address}`);
-		await expect(second).rejects.toThrow("set MUSTER_LISTEN to another address");
+		const failure = await failureOf(startMuster({ runtime, databaseUrl: database.url, env: { MUSTER_LISTEN: address } }));
+		expect(String(failure)).toContain(`Cannot listen on ${address}`);
+		expect(String(failure)).toContain("set MUSTER_LISTEN to another address");
 	});
 
 	test("a metrics port that another program has is named with its own variable", async () => {
@@ -29,8 +30,10 @@ describe.each(runtimeNames)("listening on %s", (runtime) => {
 			other.listen(0, "127.0.0.1", () => resolve((other.address() as { port: number }).port));
 		});
 		try {
-			const server = startMuster({ runtime, databaseUrl: database.url, env: { MUSTER_METRICS_LISTEN: `127.0.0.1:${port}` } });
-			await expect(server).rejects.toThrow("set MUSTER_METRICS_LISTEN to another address");
+			const failure = await failureOf(
+				startMuster({ runtime, databaseUrl: database.url, env: { MUSTER_METRICS_LISTEN: `127.0.0.1:${port}` } }),
+			);
+			expect(String(failure)).toContain("set MUSTER_METRICS_LISTEN to another address");
 		} finally {
 			other.close();
 		}
