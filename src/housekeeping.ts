@@ -12,8 +12,11 @@ export function startHousekeeping(deps: Deps): () => Promise<void> {
 	const { staleSeconds } = deps.settings;
 	let running: Promise<void> | undefined;
 
+	// While this process was down nobody could be heard: judge only after the workers have had the time to come back.
+	const sweepFrom = deps.clock.monotonic() + staleSeconds * 1_000;
+
 	async function work(): Promise<void> {
-		const degraded = await sweepStaleHosts(deps, staleSeconds);
+		const degraded = deps.clock.monotonic() < sweepFrom ? 0 : await sweepStaleHosts(deps, staleSeconds);
 		if (degraded > 0) deps.metrics.hostsDegraded(degraded);
 		await pruneReplies(deps.db.sql, deps.clock.now(), pruneMax);
 		await pruneEvents(deps.db.sql, pruneMax);

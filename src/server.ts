@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { join, resolve } from "node:path";
 import { type Authenticator, createAuthenticator, type Shown } from "./auth/authenticate.ts";
 import type { Principal } from "./auth/principal.ts";
+import { isCredentialLive } from "./auth/store.ts";
 import { tokenVerifier } from "./auth/tokens.ts";
 import type { Config } from "./config.ts";
 import { openDb } from "./db/client.ts";
@@ -187,7 +188,15 @@ function socketHooks(deps: Deps, authenticator: Authenticator, live: ReturnType<
 		onOpen(principal: Principal, socket: { close(code: number, reason: string): void }) {
 			if (principal.kind === "anonymous") return;
 			deps.metrics.sockets(principal.kind, 1);
-			if (principal.kind === "worker") return live.opened(principal, socket);
+			if (principal.kind === "worker") {
+				live.opened(principal, socket);
+				// A revocation between the login and this moment found no socket to close.
+				isCredentialLive(deps.db.sql, principal.credentialId).then(
+					(alive) => alive || socket.close(closeCodes.credentialRevoked, "The worker's credential was revoked"),
+					(error: unknown) => deps.log.warn("socket.recheck_failed", { error }),
+				);
+				return;
+			}
 			const leftMs = Math.min(principal.expiresAt - deps.clock.now(), timerMsMax);
 			expiries.set(
 				socket,

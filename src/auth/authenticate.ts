@@ -2,6 +2,7 @@ import { record } from "../audit/store.ts";
 import type { Deps } from "../deps.ts";
 import { append } from "../events/outbox.ts";
 import { boundedMap } from "../lib/bounded-map.ts";
+import { lockWorker } from "../workers/store.ts";
 import { parseToken, sameBytes, sha256 } from "../protocol/token.ts";
 import type { AnonymousPrincipal, Principal, WorkerPrincipal } from "./principal.ts";
 import { credentialBySelector, firstUse, insertTenant, tenantBySlug } from "./store.ts";
@@ -94,6 +95,7 @@ export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" |
 
 	async function noteFirstUse(credential: { readonly id: string; readonly tenantId: string; readonly workerId: string }): Promise<void> {
 		await deps.db.tx(async (tx) => {
+			await lockWorker(tx, credential.tenantId, credential.workerId);
 			const credentialIds = await firstUse(tx, credential, deps.clock.now());
 			if (credentialIds.length === 0) return;
 			await append(tx, [

@@ -58,6 +58,15 @@ export async function firstUse(
 	return parseRows(v.object({ id: v.string() }), revoked).map(({ id }) => id);
 }
 
+/** Whether a credential is still good. */
+export async function isCredentialLive(sql: Sql, id: string): Promise<boolean> {
+	const rows = await sql`
+		select c.id from credentials c
+		join workers w on w.tenant_id = c.tenant_id and w.id = c.worker_id and w.state = 'ACTIVE'
+		where c.id = ${id} and c.revoked_at is null`;
+	return rows.length === 1;
+}
+
 /** Revokes every credential of a worker. Returns the ids. */
 export async function revokeCredentials(tx: Tx, tenantId: string, workerId: string, at: number): Promise<string[]> {
 	const rows = await tx`

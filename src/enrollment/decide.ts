@@ -1,6 +1,6 @@
 import type { Outcome, PendingReason, Refusal } from "../protocol/codes.ts";
 import type { KeyFacts } from "../keys/key.ts";
-import type { Facts, PriorFacts, WorkerFacts } from "./facts.ts";
+import type { Facts, PriorFacts, SiteFacts, WorkerFacts } from "./facts.ts";
 import type { ProvenRequest } from "./request.ts";
 
 /** What happens with a proven claim. */
@@ -79,16 +79,24 @@ function machine(facts: Facts, request: ProvenRequest, now: number): Verdict {
 	}
 	if (sameMachine.state === "REVOKED")
 		return refuse("not_allowed", "this machine's worker was revoked: delete the worker to let the machine in anew");
-	if (sameMachine.state === "PENDING")
-		return { kind: "hold", why: sameMachine.pendingReason ?? "APPROVAL_REQUIRED", workerId: sameMachine.id };
 	if (heldClaim?.state === "REVOKED") return refuse("not_allowed", "an operator banned this claimant of the machine uid");
-	if (heldClaim?.state === "ACTIVE") return admitAgain(heldClaim, key);
-	if (heldClaim !== undefined || collides(facts, request, now)) return { kind: "hold", why: "COLLISION", workerId: heldClaim?.id };
-	return admitAgain(sameMachine, key);
+	if (heldClaim?.state === "ACTIVE") return admitAgain(heldClaim, key, site);
+	if (sameMachine.state === "PENDING" && sameMachine.hostname === request.claim.hostname) {
+		return { kind: "hold", why: sameMachine.pendingReason ?? "APPROVAL_REQUIRED", workerId: sameMachine.id };
+	}
+	// A second claimant of a machine that waits for approval must not ride in on the first one's.
+	if (heldClaim !== undefined || sameMachine.state === "PENDING" || collides(facts, request, now)) {
+		return { kind: "hold", why: "COLLISION", workerId: heldClaim?.id };
+	}
+	return admitAgain(sameMachine, key, site);
 }
 
-function admitAgain(worker: WorkerFacts, key: KeyFacts | undefined): Verdict {
-	return { kind: "admit", outcome: worker.siteId === (key?.siteId ?? null) ? "REUSED" : "MOVED", workerId: worker.id };
+function admitAgain(worker: WorkerFacts, key: KeyFacts | undefined, site: SiteFacts | undefined): Verdict {
+	if (worker.siteId === (key?.siteId ?? null)) return { kind: "admit", outcome: "REUSED", workerId: worker.id };
+	if (site?.enrollmentPolicy === "REQUIRE_APPROVAL") {
+		return refuse("not_allowed", "the site lets no machine move in without approval: delete the worker, then enroll it as a new one");
+	}
+	return { kind: "admit", outcome: "MOVED", workerId: worker.id };
 }
 
 /** S5: the machine uid's worker is online and the claim comes from another hostname. */

@@ -79,10 +79,12 @@ export function createProver(deps: Pick<Deps, "db" | "hasher" | "random">): Prov
 
 /** The place a claim names before it is proven, for its record. */
 export function claimedPlace({ siteKey, autoEnrollment }: EnrollInput["credential"]): {
-	readonly tenant: string;
+	readonly tenant: string | null;
 	readonly siteCode: string | null;
 } {
-	return { tenant: siteKey?.tenant ?? autoEnrollment?.tenant ?? "default", siteCode: siteKey?.siteCode ?? null };
+	// The other kinds name no tenant: an unproven one belongs to nobody, so that no tenant sees another's mistyped keys (S10).
+	const named = siteKey ?? autoEnrollment;
+	return { tenant: named === undefined ? null : (named.tenant ?? "default"), siteCode: siteKey?.siteCode ?? null };
 }
 
 /** The limiter's scope of a request: the site for a site key, else the way in. */

@@ -72,7 +72,8 @@ function lockWorkers(tx: Tx, requests: readonly ProvenRequest[], priors: readonl
 		...requests.map(({ tenantId, claim }) => ({ tenantId, uid: claim.machineUid, id: claim.requestedId })),
 		...priors.map(({ tenantId, workerId }) => ({ tenantId, uid: null, id: workerId })),
 	];
-	// One index look-up for each way a worker can matter; an OR over them would read the table.
+	// One index look-up for each way a worker can matter; an OR over them would read the table. No limit: a uid may have been claimed by any
+	// number of clones, and a verdict that misses one of them is wrong; an index keeps the look-up narrow.
 	return tx`
 		with wanted as materialized (
 			select * from jsonb_to_recordset(${tx.json(wanted)}) as r ("tenantId" text, uid text, id text)
@@ -85,7 +86,7 @@ function lockWorkers(tx: Tx, requests: readonly ProvenRequest[], priors: readonl
 		join workers w on w.tenant_id = f.tenant_id and w.id = f.id
 		left join hosts h on h.tenant_id = w.tenant_id and h.worker_id = w.id
 		left join heartbeats b on b.tenant_id = w.tenant_id and b.worker_id = w.id
-		order by w.tenant_id, w.id limit ${wanted.length * 4}
+		order by w.tenant_id, w.id
 		for no key update of w`;
 }
 
@@ -152,9 +153,10 @@ async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<numbe
 /** The tenant and site that an unproven claim names, for its record; nulls when there are none. */
 export async function namedPlace(
 	sql: Sql,
-	tenantSlug: string,
+	tenantSlug: string | null,
 	siteCode: string | null,
 ): Promise<{ readonly tenantId: string | null; readonly siteId: string | null }> {
+	if (tenantSlug === null) return { tenantId: null, siteId: null };
 	const rows = await sql`
 		select t.id as tenant_id, s.id as site_id from tenants t
 		left join sites s on s.tenant_id = t.id and s.code = ${siteCode}

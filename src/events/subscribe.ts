@@ -1,3 +1,7 @@
+import { clearTimeout, setTimeout } from "node:timers";
+import type { Principal } from "../auth/principal.ts";
+import { MusterError } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
 import { boundedQueue } from "../lib/queue.ts";
 import type { Metrics } from "../metrics/port.ts";
 import type { Unsubscribe } from "./port.ts";
@@ -11,13 +15,14 @@ export interface Subscriber {
 	fellBehind(): void;
 	/** Aborted when the reader has gone. */
 	readonly signal: AbortSignal;
-	readonly deps: { readonly metrics: Metrics };
+	readonly deps: { readonly metrics: Metrics; readonly clock: Clock };
+	readonly principal: Principal;
 }
 
 /**
  * A stream of what `listen` delivers and `pick` lets through, for one subscriber. The producer never waits: when the
  * subscriber's buffer is full, `fellBehind` is called and the stream ends with an error; nothing is skipped silently.
- * Leaving the iteration, or the signal, unsubscribes.
+ * Leaving the iteration, or the signal, unsubscribes. A token that runs out ends it with UNAUTHENTICATED.
  */
 export async function* subscription<TIn, TOut>(
 	subscriber: Subscriber,
@@ -27,22 +32,42 @@ export async function* subscription<TIn, TOut>(
 ): AsyncGenerator<TOut> {
 	const { signal, deps } = subscriber;
 	const queue = boundedQueue<TOut>(bufferMax);
-	const leave = () => queue.close();
+	let over = false;
+	const leave = () => {
+		over = true;
+		queue.close();
+	};
 	const stop = listen((item) => {
+		// Who has left has not fallen behind.
+		if (over) return;
 		for (const picked of pick(item)) {
 			if (queue.push(picked)) continue;
+			over = true;
 			queue.close(new Error("The subscriber fell behind"));
 			subscriber.fellBehind();
 			return;
 		}
 	});
 	signal.addEventListener("abort", leave, { once: true });
+	const expiry = atExpiry(subscriber, () =>
+		queue.close(new MusterError("UNAUTHENTICATED", "The admin token has expired: make a new one (npm run token)")),
+	);
 	deps.metrics.subscribers(1);
 	try {
 		if (!signal.aborted) yield* queue;
 	} finally {
 		signal.removeEventListener("abort", leave);
+		clearTimeout(expiry);
 		deps.metrics.subscribers(-1);
 		stop();
 	}
+}
+
+/** Timers take at most 2^31 - 1 ms; a token that lives longer is looked at again by whoever opens the next stream. */
+const timerMsMax = 2_147_483_647;
+
+function atExpiry({ principal, deps }: Subscriber, end: () => void): ReturnType<typeof setTimeout> | undefined {
+	if (principal.kind !== "operator") return undefined;
+	const leftMs = principal.expiresAt - deps.clock.now();
+	return leftMs > timerMsMax ? undefined : setTimeout(end, Math.max(0, leftMs));
 }

@@ -97,14 +97,15 @@ export async function moveHosts(tx: Tx, ids: readonly string[], from: Life, to: 
 	);
 }
 
-/** Hosts that were not heard since `cutoff`, locked for the caller; rows that another server holds are left to it. */
+/** Hosts of active workers that were not heard since `cutoff`, locked for the caller; rows that another server holds are left to it. */
 export async function lockStaleHosts(tx: Tx, cutoff: number, limit: number): Promise<HostRecord[]> {
 	return parseRows(
 		row,
 		await tx`
 		select ${columns(tx)} from hosts h
+		join workers w on w.tenant_id = h.tenant_id and w.id = h.worker_id and w.state = 'ACTIVE'
 		left join heartbeats b on b.tenant_id = h.tenant_id and b.worker_id = h.worker_id
-		where h.state in ('MONITORING', 'FUSED') and h.worker_id is not null
+		where h.state in ('MONITORING', 'FUSED')
 			and greatest(b.at, h.monitoring_since) < ${new Date(cutoff)}
 		order by h.id limit ${limit} for update of h skip locked`,
 	);

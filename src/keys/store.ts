@@ -105,7 +105,7 @@ export async function keysByIds(sql: Sql, tenantId: string, ids: readonly string
 }
 
 /**
- * Takes the site's active key out of service and returns its version, 0 when there was none. Locks the site's row first, so
+ * Takes the site's active key out of service, with it every former one whose grace would last longer, and returns its version, 0 when there was none. Locks the site's row first, so
  * that two rotations of one site follow each other and each gets a version of its own. Not FOR UPDATE: an enrollment that holds the key
  * takes a key share of the site for its worker's foreign key, and each would wait for the other.
  */
@@ -114,6 +114,10 @@ export async function retireSiteKey(tx: Tx, siteId: string, graceEndsAt: number 
 	await tx`
 		update keys set active = false, grace_ends_at = ${graceEndsAt === null ? null : new Date(graceEndsAt)}
 		where site_id = ${siteId} and kind = 'site' and active`;
+	// Those rotated away earlier may not outlive this rotation: without a grace it ends every former key at once.
+	await tx`
+		update keys set grace_ends_at = ${graceEndsAt === null ? null : new Date(graceEndsAt)}
+		where site_id = ${siteId} and kind = 'site' and not active and grace_ends_at > ${new Date(graceEndsAt ?? 0)}`;
 	const rows = await tx`select coalesce(max(version), 0) as version from keys where site_id = ${siteId} and kind = 'site'`;
 	return parseFirst(v.object({ version: v.number() }), rows)?.version ?? 0;
 }

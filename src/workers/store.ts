@@ -111,6 +111,12 @@ export async function changeState(tx: Tx, tenantId: string, id: string, from: re
 	return rows.length === 1;
 }
 
+/** Locks a worker before its credentials are touched: the order that the enrollment batch has too. False when there is none. */
+export async function lockWorker(tx: Tx, tenantId: string, id: string): Promise<boolean> {
+	const rows = await tx`select id from workers where tenant_id = ${tenantId} and id = ${id} for no key update`;
+	return rows.length === 1;
+}
+
 /** Deletes a worker with its credentials and heartbeat; false when there was none. Its host goes with it. */
 export async function deleteWorkerRow(tx: Tx, tenantId: string, id: string): Promise<boolean> {
 	const rows = await tx`delete from workers where tenant_id = ${tenantId} and id = ${id} returning id`;
@@ -130,7 +136,7 @@ export interface BeatRow {
 }
 
 /**
- * Writes many heartbeats with one statement; an older beat never replaces a newer one, a beat of a deleted worker is dropped.
+ * Writes many heartbeats with one statement; an older beat never replaces a newer one, a beat of a deleted or revoked worker is dropped.
  * Returns the workers whose host is DEGRADED, so that the caller can lift it. Rows are taken in key order: flushes of two servers cannot deadlock.
  */
 export async function writeHeartbeats(
@@ -143,7 +149,7 @@ export async function writeHeartbeats(
 			select * from jsonb_to_recordset(${sql.json(beats as never)}) as r ("tenantId" text, "workerId" text, at double precision, "bootId" text,
 				sequence bigint, load1 double precision, "memoryUsedBytes" double precision, "uptimeSeconds" double precision)
 		), known as (
-			select beat.* from beat join workers w on w.tenant_id = beat."tenantId" and w.id = beat."workerId"
+			select beat.* from beat join workers w on w.tenant_id = beat."tenantId" and w.id = beat."workerId" and w.state = 'ACTIVE'
 			order by beat."tenantId", beat."workerId"
 		), written as (
 			insert into heartbeats (tenant_id, worker_id, at, boot_id, sequence, load1, memory_used_bytes, uptime_seconds)

@@ -4,7 +4,7 @@ import { revokeCredentials } from "../auth/store.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
-import { changeState, deleteWorkerRow, workersByIds } from "./store.ts";
+import { changeState, deleteWorkerRow, lockWorker, workersByIds } from "./store.ts";
 import type { WorkerState, WorkerView } from "./worker.ts";
 
 type Tools = Pick<Deps, "db" | "clock" | "mintId">;
@@ -31,6 +31,7 @@ export async function rejectWorker(deps: Tools, operator: OperatorPrincipal, id:
 export async function deleteWorker(deps: Tools, operator: OperatorPrincipal, id: string): Promise<string> {
 	const at = deps.clock.now();
 	await deps.db.tx(async (tx) => {
+		if (!(await lockWorker(tx, operator.tenantId, id))) throw notFound("worker", id);
 		const credentialIds = await revokeCredentials(tx, operator.tenantId, id, at);
 		if (!(await deleteWorkerRow(tx, operator.tenantId, id))) throw notFound("worker", id);
 		await record(tx, [

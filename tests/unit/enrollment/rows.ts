@@ -160,6 +160,24 @@ export const machine: readonly Row[] = [
 		why: "APPROVAL_REQUIRED",
 		workerId: "wrk_a",
 	}),
+	row(
+		"another hostname claims a machine that waits for approval: held apart from it (S8)",
+		facts({ sameMachine: worker({ state: "PENDING", pendingReason: "APPROVAL_REQUIRED" }) }),
+		elsewhere,
+		{ ...held, workerId: undefined },
+	),
+	row(
+		"a machine of another site does not move into one that asks for approval (S8)",
+		facts({ site: { enrollmentPolicy: "REQUIRE_APPROVAL" }, sameMachine: worker({ siteId: "site_b" }) }),
+		ask,
+		"not_allowed",
+	),
+	row(
+		"a machine of a site that asks for approval is reused there (S8)",
+		facts({ site: { enrollmentPolicy: "REQUIRE_APPROVAL" }, sameMachine: worker() }),
+		ask,
+		reused,
+	),
 	row("an online worker's own hostname is no collision", facts({ sameMachine: online }), ask, reused),
 	row("another hostname while the worker is online is held", facts({ sameMachine: online }), elsewhere, { ...held, workerId: undefined }),
 	row("no hostname while the worker is online is held", facts({ sameMachine: online }), request({}, { hostname: null }), {
