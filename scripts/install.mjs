@@ -12,7 +12,9 @@ const windows = process.platform === "win32";
 /** Installs when the stamp in node_modules differs from the lockfile; says so on stderr; exits 69 when npm cannot. */
 export function ensureInstalled(root) {
 	const stamp = join(root, "node_modules", ".muster-installed");
-	const wanted = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+	const wanted = createHash("sha256")
+		.update(readFileSync(join(root, "package-lock.json")))
+		.digest("hex");
 	if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
 	const started = Date.now();
 	// Not `npm ci`: it insists on lock entries for the other platforms' optional binaries, which not every registry mirror carries.
@@ -27,14 +29,14 @@ export function ensureInstalled(root) {
 /** Path of the runtime's own binary: no wrapper process, so signals reach it. */
 export function runtimeBinary(root, name) {
 	const exe = windows ? ".exe" : "";
-	return name === "bun"
-		? join(root, "node_modules", "bun", "bin", "bun.exe")
-		: join(root, "node_modules", "deno", `deno${exe}`);
+	return name === "bun" ? join(root, "node_modules", "bun", "bin", "bun.exe") : join(root, "node_modules", "deno", `deno${exe}`);
 }
 
 function run(command, args, cwd) {
 	const result = spawnSync(command, args, { cwd, stdio: ["ignore", 2, 2], shell: windows });
 	if (result.status === 0) return;
-	process.stderr.write(`Cannot install: "${command} ${args.join(" ")}" ended with ${result.status ?? result.error?.message}; run it by hand to see why\n`);
+	process.stderr.write(
+		`Cannot install: "${command} ${args.join(" ")}" ended with ${result.status ?? result.error?.message}; run it by hand to see why\n`,
+	);
 	process.exit(69);
 }

@@ -2,7 +2,10 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 
-const npm = spawnSync("npm", ["install", "--package-lock-only", "--loglevel=error", "--omit-lockfile-registry-resolved=false"], { stdio: "inherit", shell: process.platform === "win32" });
+const npm = spawnSync("npm", ["install", "--package-lock-only", "--loglevel=error", "--omit-lockfile-registry-resolved=false"], {
+	stdio: "inherit",
+	shell: process.platform === "win32",
+});
 if (npm.status !== 0) process.exit(npm.status ?? 70);
 const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));
 for (const entry of Object.values(lock.packages)) delete entry.resolved;

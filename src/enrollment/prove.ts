@@ -82,7 +82,7 @@ export function claimedPlace({ siteKey, autoEnrollment }: EnrollInput["credentia
 	readonly tenant: string | null;
 	readonly siteCode: string | null;
 } {
-	// The other kinds name no tenant: an unproven one belongs to nobody, so that no tenant sees another's mistyped keys (S10).
+	// The other kinds name no tenant.
 	const named = siteKey ?? autoEnrollment;
 	return { tenant: named === undefined ? null : (named.tenant ?? "default"), siteCode: siteKey?.siteCode ?? null };
 }

@@ -150,13 +150,19 @@ async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<numbe
 	return written.length;
 }
 
-/** The tenant and site that an unproven claim names, for its record; nulls when there are none. */
+/**
+ * The tenant and site that an unproven claim names, for its record; nulls when there are none. A claim that names no tenant belongs to the
+ * only one there is; of several to none, so that no tenant sees another's mistyped keys (S10).
+ */
 export async function namedPlace(
 	sql: Sql,
 	tenantSlug: string | null,
 	siteCode: string | null,
 ): Promise<{ readonly tenantId: string | null; readonly siteId: string | null }> {
-	if (tenantSlug === null) return { tenantId: null, siteId: null };
+	if (tenantSlug === null) {
+		const tenants = parseRows(v.object({ id: v.string() }), await sql`select id from tenants limit 2`);
+		return { tenantId: tenants.length === 1 ? (tenants[0]?.id ?? null) : null, siteId: null };
+	}
 	const rows = await sql`
 		select t.id as tenant_id, s.id as site_id from tenants t
 		left join sites s on s.tenant_id = t.id and s.code = ${siteCode}

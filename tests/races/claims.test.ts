@@ -122,10 +122,17 @@ async function deadlocks(): Promise<number> {
 	return Number(row?.["total"]);
 }
 
-test("S10: a key that is nobody's is recorded for nobody: no tenant sees another's mistyped key", async () => {
-	const name = `stray-${hex(6)}`;
-	const { worker, enrollmentId } = enrollInput({ siteCode: "x", key: "x", name });
-	expect(await enroll({ enrollmentId, worker, credential: { enrollmentKey: "nonsense" } })).toMatchObject({ reason: "invalid_token" });
-	expect(await rowCount(database.db, "attempts", `claimed_name = '${name}' and tenant_id is null`)).toBe(1);
-	expect(await rowCount(database.db, "audit", `subject = '${name}'`)).toBe(0);
+test("S10: a key that is nobody's is shown to the only tenant there is, and to none of several: it may be another's mistyped one", async () => {
+	const stray = async (name: string) => {
+		const { worker, enrollmentId } = enrollInput({ siteCode: "x", key: "x", name });
+		expect(await enroll({ enrollmentId, worker, credential: { enrollmentKey: "nonsense" } })).toMatchObject({ reason: "invalid_token" });
+		return [
+			await rowCount(database.db, "attempts", `claimed_name = '${name}' and tenant_id = '${admin.tenantId}'`),
+			await rowCount(database.db, "audit", `subject = '${name}' and tenant_id = '${admin.tenantId}'`),
+			await rowCount(database.db, "attempts", `claimed_name = '${name}' and tenant_id is null`),
+		];
+	};
+	expect(await stray(`alone-${hex(6)}`)).toEqual([1, 1, 0]);
+	await database.db.sql`insert into tenants (id, slug, name, created_at) values ('ten_two', 'two', 'Two', now())`;
+	expect(await stray(`among-${hex(6)}`)).toEqual([0, 0, 1]);
 });

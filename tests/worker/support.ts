@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -133,7 +133,11 @@ export async function runWorker(
 	options: { readonly uid?: number } = {},
 ): Promise<RunningWorker> {
 	const own = { MUSTER_STATE_DIR: machine.stateDir, MUSTER_MACHINE_ID_FILE: machine.machineIdFile, MUSTER_LOG_FORMAT: "json" };
-	const child = spawn(await workerBinary(), args, {
+	const built = await workerBinary();
+	// Another user may not be able to enter this checkout.
+	const program = options.uid === undefined ? built : join(machine.root, "muster-worker");
+	if (program !== built) copyFileSync(built, program);
+	const child = spawn(program, args, {
 		cwd: machine.root,
 		env: { HOME: machine.root, PATH: process.env.PATH ?? "", ...own, ...env },
 		stdio: ["ignore", "pipe", "pipe"],
