@@ -3,9 +3,9 @@ import { acknowledgeAlert } from "../alerts/alerts.ts";
 import { alertsByIds, countAlerts, pageOfAlerts } from "../alerts/store.ts";
 import type { TenantEvent } from "../events/event.ts";
 import { subscription } from "../events/subscribe.ts";
-import { siteByCode } from "../sites/store.ts";
 import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
+import { siteIdOf } from "./site-filter.ts";
 import { connection, pageComplexity } from "./page.ts";
 import { HostRef, WorkerRef } from "./refs.ts";
 import { SiteRef } from "./site.ts";
@@ -72,7 +72,7 @@ builder.subscriptionField("alert", (t) =>
 		args: { siteCode: t.arg.string(), kinds: t.arg.stringList() },
 		subscribe: async (_, { siteCode, kinds }, ctx) => {
 			const { tenantId } = ctx.as("viewer");
-			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
+			const siteId = await siteIdOf(ctx, siteCode);
 			return subscription<TenantEvent, AlertRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
 				of === tenantId &&
 				event.kind === "alert" &&

@@ -2,9 +2,9 @@ import type { AttemptRecord } from "../enrollment/attempt.ts";
 import { attemptsByIds, countAttempts, pageOfAttempts } from "../enrollment/attempt-store.ts";
 import type { TenantEvent } from "../events/event.ts";
 import { subscription } from "../events/subscribe.ts";
-import { siteByCode } from "../sites/store.ts";
 import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
+import { siteIdOf } from "./site-filter.ts";
 import { EnrollmentMethodEnum, EnrollOutcomeEnum, RejectionReasonEnum } from "./enums.ts";
 import { connection, pageComplexity } from "./page.ts";
 
@@ -37,7 +37,7 @@ builder.queryField("enrollmentAttempts", (t) =>
 			args: { siteCode: t.arg.string(), reason: t.arg({ type: RejectionReasonEnum }) },
 			resolve: async (_, args, ctx) => {
 				const [{ tenantId }, { sql }] = [ctx.as("viewer"), ctx.deps.db];
-				const siteId = args.siteCode == null ? undefined : ((await siteByCode(sql, tenantId, args.siteCode))?.id ?? "none");
+				const siteId = await siteIdOf(ctx, args.siteCode);
 				const filter = { ...(siteId === undefined ? {} : { siteId }), ...(args.reason == null ? {} : { reason: args.reason }) };
 				return connection(
 					args,
@@ -59,7 +59,7 @@ builder.subscriptionField("enrollmentAttempt", (t) =>
 		args: { siteCode: t.arg.string() },
 		subscribe: async (_, { siteCode }, ctx) => {
 			const { tenantId } = ctx.as("viewer");
-			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
+			const siteId = await siteIdOf(ctx, siteCode);
 			return subscription<TenantEvent, AttemptRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
 				of === tenantId && event.kind === "attempt" && (siteId === undefined || event.attempt.siteId === siteId) ? [event.attempt] : [],
 			);

@@ -4,9 +4,9 @@ import { subscription } from "../events/subscribe.ts";
 import type { HostRecord } from "../hosts/host.ts";
 import { countHosts, hostByName, hostsByIds, pageOfHosts } from "../hosts/store.ts";
 import { MusterError } from "../errors.ts";
-import { siteByCode } from "../sites/store.ts";
 import { AttemptRef } from "./attempt.ts";
 import { builder } from "./builder.ts";
+import { siteIdOf } from "./site-filter.ts";
 import { FuseProviderEnum, HostStateEnum } from "./enums.ts";
 import { limits } from "./limits.ts";
 import { connection, pageComplexity } from "./page.ts";
@@ -73,7 +73,7 @@ builder.queryFields((t) => ({
 			args: { siteCode: t.arg.string(), state: t.arg({ type: HostStateEnum }) },
 			resolve: async (_, args, ctx) => {
 				const [{ tenantId }, { sql }] = [ctx.as("viewer"), ctx.deps.db];
-				const siteId = args.siteCode == null ? undefined : ((await siteByCode(sql, tenantId, args.siteCode))?.id ?? "none");
+				const siteId = await siteIdOf(ctx, args.siteCode);
 				const filter = { ...(siteId === undefined ? {} : { siteId }), ...(args.state == null ? {} : { state: args.state }) };
 				return connection(
 					args,
@@ -95,7 +95,7 @@ builder.subscriptionField("hostChanged", (t) =>
 		args: { siteCode: t.arg.string(), hostIds: t.arg.idList() },
 		subscribe: async (_, { siteCode, hostIds }, ctx) => {
 			const { tenantId } = ctx.as("viewer");
-			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
+			const siteId = await siteIdOf(ctx, siteCode);
 			const wanted = hostIds == null ? undefined : new Set(hostIds.map(String));
 			return subscription<TenantEvent, HostRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
 				of === tenantId &&

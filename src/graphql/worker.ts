@@ -1,13 +1,13 @@
 import type { HeartbeatSignal } from "../events/event.ts";
 import { subscription } from "../events/subscribe.ts";
 import { labelsFromJson } from "../lib/label.ts";
-import { siteByCode } from "../sites/store.ts";
 import type { BeatInput } from "../workers/heartbeats.ts";
 import { parseBeat } from "../workers/beat-input.ts";
 import { countWorkers, pageOfWorkers, type WorkerCursor, workersByIds } from "../workers/store.ts";
 import type { WorkerView } from "../workers/worker.ts";
 import { approveWorker, deleteWorker, rejectWorker, revokeWorker } from "../workers/workers.ts";
 import { builder } from "./builder.ts";
+import { siteIdOf } from "./site-filter.ts";
 import { EnrollmentMethodEnum, PendingReasonEnum, WorkerStateEnum } from "./enums.ts";
 import { HostRef, WorkerRef } from "./refs.ts";
 import { connection, pageComplexity } from "./page.ts";
@@ -68,7 +68,7 @@ builder.queryFields((t) => ({
 			},
 			resolve: async (_, args, ctx) => {
 				const [{ tenantId }, { sql }] = [ctx.as("viewer"), ctx.deps.db];
-				const siteId = args.siteCode == null ? undefined : ((await siteByCode(sql, tenantId, args.siteCode))?.id ?? "none");
+				const siteId = await siteIdOf(ctx, args.siteCode);
 				const filter = {
 					...(siteId === undefined ? {} : { siteId }),
 					...(args.state == null ? {} : { state: args.state }),
@@ -178,7 +178,7 @@ builder.subscriptionField("heartbeat", (t) =>
 		args: { siteCode: t.arg.string(), workerIds: t.arg.idList() },
 		subscribe: async (_, { siteCode, workerIds }, ctx) => {
 			const { tenantId } = ctx.as("viewer");
-			const siteId = siteCode == null ? undefined : ((await siteByCode(ctx.deps.db.sql, tenantId, siteCode))?.id ?? "none");
+			const siteId = await siteIdOf(ctx, siteCode);
 			const wanted = workerIds == null ? undefined : new Set(workerIds.map(String));
 			return subscription<readonly HeartbeatSignal[], HeartbeatSignal>(ctx, ctx.deps.bus.onHeartbeat, (beats) =>
 				beats.filter(
