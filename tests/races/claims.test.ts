@@ -3,6 +3,7 @@ import type { EnrollResult } from "../../src/enrollment/result.ts";
 import { sweepStaleHosts } from "../../src/hosts/hosts.ts";
 import { rotateSiteKey } from "../../src/keys/keys.ts";
 import { createSite } from "../../src/sites/sites.ts";
+import { writeHeartbeats } from "../../src/workers/store.ts";
 import { approveWorker, deleteWorker, rejectWorker, revokeWorker } from "../../src/workers/workers.ts";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
 import { admin, enrollInput, hex, newSite, openPipeline, type Pipeline, rowCount } from "../support/pipeline.ts";
@@ -121,6 +122,25 @@ async function deadlocks(): Promise<number> {
 	const [row] = await database.db.sql`select deadlocks::int as total from pg_stat_database where datname = current_database()`;
 	return Number(row?.["total"]);
 }
+
+test("B6: a heartbeat on its way when its worker is revoked is not written: the host does not look alive", async () => {
+	const site = await newSite(muster.deps);
+	const [cut, kept] = [idOf(await enroll(enrollInput(site))), idOf(await enroll(enrollInput(site)))];
+	await revokeWorker(muster.deps, admin, cut);
+	const beat = (workerId: string) => ({
+		tenantId: admin.tenantId,
+		workerId,
+		at: muster.deps.clock.now(),
+		bootId: null,
+		sequence: 1,
+		load1: null,
+		memoryUsedBytes: null,
+		uptimeSeconds: null,
+	});
+	await writeHeartbeats(muster.deps.db.sql, [beat(cut), beat(kept)]);
+	expect(await rowCount(database.db, "heartbeats", `worker_id in ('${cut}', '${kept}')`)).toBe(1);
+	expect(await rowCount(database.db, "heartbeats", `worker_id = '${kept}'`)).toBe(1);
+});
 
 test("S10: a key that is nobody's is shown to the only tenant there is, and to none of several: it may be another's mistyped one", async () => {
 	const stray = async (name: string) => {
