@@ -12,11 +12,26 @@ create table alerts (
 	site_id text collate "C",
 	acknowledged_at timestamp(3) with time zone,
 	acknowledged_by text,
+	topic text collate "C",
 	constraint alerts_pkey PRIMARY KEY (id),
 	constraint alerts_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
 );
 CREATE INDEX alerts_by_tenant ON alerts USING btree (tenant_id, id);
+CREATE UNIQUE INDEX alerts_one_a_topic ON alerts USING btree (tenant_id, topic) WHERE (topic IS NOT NULL);
 CREATE INDEX alerts_open ON alerts USING btree (tenant_id, id) WHERE (acknowledged_at IS NULL);
+
+create table api_key_grants (
+	tenant_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	credential_id text collate "C" not null,
+	seq bigint not null default nextval('credentials_seq_seq'::regclass),
+	granted_at timestamp(3) with time zone not null,
+	first_used_at timestamp(3) with time zone,
+	constraint api_key_grants_pkey PRIMARY KEY (tenant_id, worker_id, credential_id),
+	constraint api_key_grants_credential_id_fkey FOREIGN KEY (credential_id) REFERENCES credentials(id) ON DELETE CASCADE,
+	constraint api_key_grants_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX api_key_grants_by_credential ON api_key_grants USING btree (credential_id, tenant_id, worker_id);
 
 create table attempts (
 	id text collate "C" not null,
@@ -52,6 +67,21 @@ create table audit (
 );
 CREATE INDEX audit_by_tenant ON audit USING btree (tenant_id, id);
 
+create table auto_enrollment (
+	tenant_id text collate "C" not null,
+	enabled boolean not null,
+	enabled_at timestamp(3) with time zone,
+	configured_by text collate "C" not null,
+	credential_id text collate "C",
+	api_key_sealed text collate "C",
+	updated_at timestamp(3) with time zone not null,
+	constraint auto_enrollment_pkey PRIMARY KEY (tenant_id),
+	constraint auto_enrollment_credential_id_fkey FOREIGN KEY (credential_id) REFERENCES credentials(id),
+	constraint auto_enrollment_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint auto_enrollment_check CHECK (((credential_id IS NULL) = (api_key_sealed IS NULL))),
+	constraint auto_enrollment_configured_by_check CHECK ((configured_by = ANY (ARRAY['API'::text, 'ENVIRONMENT'::text])))
+);
+
 create table credentials (
 	id text collate "C" not null,
 	seq bigint not null generated always as identity,
@@ -64,12 +94,18 @@ create table credentials (
 	created_at timestamp(3) with time zone not null,
 	first_used_at timestamp(3) with time zone,
 	revoked_at timestamp(3) with time zone,
+	kind text collate "C" not null default 'enrollment'::text,
+	last_used_at timestamp(3) with time zone,
 	constraint credentials_pkey PRIMARY KEY (id),
 	constraint credentials_selector_key UNIQUE (selector),
 	constraint credentials_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE,
-	constraint credentials_hash_check CHECK ((length(hash) = 32))
+	constraint credentials_hash_check CHECK ((length(hash) = 32)),
+	constraint credentials_kind_check CHECK ((kind = ANY (ARRAY['enrollment'::text, 'named'::text, 'shared'::text]))),
+	constraint credentials_kind_worker CHECK (((kind = 'enrollment'::text) = (worker_id IS NOT NULL)))
 );
+CREATE INDEX credentials_by_hash ON credentials USING btree (hash) WHERE (worker_id IS NULL);
 CREATE INDEX credentials_by_worker ON credentials USING btree (tenant_id, worker_id);
+CREATE INDEX credentials_named ON credentials USING btree (tenant_id, id) WHERE (worker_id IS NULL);
 
 create table enrollments (
 	tenant_id text collate "C" not null,
@@ -186,9 +222,19 @@ create table keys (
 	constraint keys_max_uses_check CHECK ((max_uses > 0)),
 	constraint keys_version_check CHECK ((version > 0))
 );
+CREATE INDEX keys_by_host ON keys USING btree (host_id) WHERE (host_id IS NOT NULL);
 CREATE INDEX keys_by_tenant ON keys USING btree (tenant_id, kind, id);
+CREATE UNIQUE INDEX keys_one_active_auto ON keys USING btree (tenant_id) WHERE ((kind = 'auto'::text) AND active);
 CREATE UNIQUE INDEX keys_one_active_site_key ON keys USING btree (site_id) WHERE ((kind = 'site'::text) AND active);
 CREATE UNIQUE INDEX keys_site_version ON keys USING btree (site_id, version) WHERE (kind = 'site'::text);
+
+create table nonces (
+	tenant_id text collate "C" not null,
+	nonce text collate "C" not null,
+	expires_at timestamp(3) with time zone not null,
+	constraint nonces_pkey PRIMARY KEY (tenant_id, nonce)
+);
+CREATE INDEX nonces_by_expiry ON nonces USING btree (expires_at);
 
 create table sites (
 	id text collate "C" not null,
@@ -210,6 +256,7 @@ create table tenants (
 	slug text collate "C" not null,
 	name text not null,
 	created_at timestamp(3) with time zone not null,
+	worker_name_pattern text,
 	constraint tenants_pkey PRIMARY KEY (id),
 	constraint tenants_slug_key UNIQUE (slug)
 );
@@ -246,5 +293,6 @@ create table workers (
 	constraint workers_state_check CHECK ((state = ANY (ARRAY['ACTIVE'::text, 'PENDING'::text, 'REVOKED'::text])))
 );
 CREATE INDEX workers_by_age ON workers USING btree (tenant_id, created_at, id);
+CREATE INDEX workers_by_key ON workers USING btree (tenant_id, key_id);
 CREATE INDEX workers_by_site ON workers USING btree (tenant_id, site_id, created_at, id);
 CREATE INDEX workers_contested ON workers USING btree (tenant_id, contested_uid) WHERE (contested_uid IS NOT NULL);

@@ -31,14 +31,27 @@ export function secretField(length: number): Field<Secret> {
 
 /** Exactly `bytes` bytes in base64. */
 export function base64KeyField(bytes: number): Field<Secret> {
-	const isKey = (text: string) => /^[A-Za-z0-9+/]+={0,2}$/.test(text) && Buffer.from(text, "base64").length === bytes;
+	return field(base64Key(bytes), true);
+}
+
+/** Any number of keys of `bytes` bytes in base64, with commas between. */
+export function base64KeysField(bytes: number): Field<readonly Secret[]> {
 	const schema = v.pipe(
+		v.string(),
+		v.transform((text) => text.split(",").filter((part) => part.trim() !== "")),
+		v.array(base64Key(bytes)),
+	);
+	return field(schema, true);
+}
+
+function base64Key(bytes: number) {
+	const isKey = (text: string) => /^[A-Za-z0-9+/]+={0,2}$/.test(text) && Buffer.from(text, "base64").length === bytes;
+	return v.pipe(
 		v.string(),
 		v.trim(),
 		v.check(isKey, `give ${bytes} bytes in base64, for example from: openssl rand -base64 ${bytes}`),
 		v.transform((text) => new Secret(text)),
 	);
-	return field(schema, true);
 }
 
 /** A PostgreSQL URL; secret, since it may hold a password. */

@@ -2,6 +2,7 @@ import { absent, notAvailable, type ReadFile, readVariables, unknownVariables } 
 import {
 	addressField,
 	base64KeyField,
+	base64KeysField,
 	cidrsField,
 	type Field,
 	issuerField,
@@ -34,6 +35,8 @@ export interface Config {
 	/** Undefined: generated once into the data directory. */
 	readonly jwtSecret: Secret | undefined;
 	readonly masterKey: Secret | undefined;
+	/** Master keys from before rotations: they open what they sealed, nothing new is sealed under them. */
+	readonly formerMasterKeys: readonly Secret[];
 	readonly oidc: { readonly issuer: string; readonly audience: string } | undefined;
 	/** The cluster's secret for host tokens; undefined: they answer not_configured. */
 	readonly sharedSecret: Secret | undefined;
@@ -67,6 +70,7 @@ const fields = {
 	MUSTER_SERVER_ADDR: serverAddressField(),
 	MUSTER_JWT_SECRET: secretField(32),
 	MUSTER_MASTER_KEY: base64KeyField(32),
+	MUSTER_MASTER_KEY_FORMER: base64KeysField(32),
 	MUSTER_OIDC_ISSUER: issuerField(),
 	MUSTER_OIDC_AUDIENCE: textField("the audience its tokens carry"),
 	MUSTER_SHARED_SECRET: secretField(32),
@@ -129,6 +133,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		serverAddr: values.MUSTER_SERVER_ADDR,
 		jwtSecret: values.MUSTER_JWT_SECRET,
 		masterKey: values.MUSTER_MASTER_KEY,
+		formerMasterKeys: Object.freeze(values.MUSTER_MASTER_KEY_FORMER ?? []),
 		oidc: issuer === undefined || audience === undefined ? undefined : Object.freeze({ issuer, audience }),
 		sharedSecret: values.MUSTER_SHARED_SECRET,
 		autoEnrollmentKey: values.MUSTER_AUTO_ENROLLMENT_KEY,

@@ -1,9 +1,11 @@
 import type { Db } from "./db/port.ts";
 import type { Bus } from "./events/port.ts";
 import type { Hasher } from "./keys/hasher.ts";
+import type { Vault } from "./keys/vault.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { IdMint } from "./lib/id.ts";
 import type { Log } from "./lib/log.ts";
+import type { Secret } from "./lib/secret.ts";
 import type { Random } from "./lib/random.ts";
 import type { Metrics } from "./metrics/port.ts";
 
@@ -12,6 +14,7 @@ export interface Deps {
 	readonly db: Db;
 	readonly bus: Bus;
 	readonly hasher: Hasher;
+	readonly vault: Vault;
 	readonly clock: Clock;
 	readonly random: Random;
 	readonly mintId: IdMint;
@@ -27,4 +30,6 @@ export interface Settings {
 	readonly staleSeconds: number;
 	/** Where workers are told to go after enrollment; null: where they enrolled. */
 	readonly serverAddress: string | null;
+	/** The cluster's secret for host tokens; null: they answer not_configured. */
+	readonly sharedSecret: Secret | null;
 }

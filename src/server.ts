@@ -22,6 +22,7 @@ import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { openHasher } from "./keys/hasher.ts";
+import { openVault } from "./keys/vault.ts";
 import { formatListenAddress, type ListenAddress } from "./lib/address.ts";
 import { systemClock } from "./lib/clock.ts";
 import { idMint } from "./lib/id.ts";
@@ -72,6 +73,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const dataDir = resolve(config.dataDir);
 	await makeDataDir(dataDir);
 	const jwtSecret = config.jwtSecret ?? (await keptSecret(dataDir, "jwt-secret", systemRandom));
+	const masterKey = config.masterKey ?? (await keptSecret(dataDir, "master-key", systemRandom));
 	const metrics = createMetrics();
 	const database = config.database ?? (await embedded(dataDir, log, undo));
 	const applied = await migrate({ directUrl: database.directUrl, dir: migrationsDir, log });
@@ -90,11 +92,13 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		random: systemRandom,
 		mintId: idMint(systemClock, systemRandom),
 		hasher: openHasher(metrics),
+		vault: openVault(masterKey, config.formerMasterKeys, systemRandom),
 		settings: {
 			externalWorkers: config.externalWorkers,
 			heartbeatSeconds: config.heartbeatSeconds,
 			staleSeconds: config.staleSeconds,
 			serverAddress: config.serverAddr ?? null,
+			sharedSecret: config.sharedSecret ?? null,
 		},
 	};
 	const heartbeats = openHeartbeats(deps);

@@ -1,5 +1,15 @@
 /** The kinds of alert this version raises. */
-export const alertKinds = ["COLLISION", "HOST_DEGRADED", "HOST_RECOVERED", "WORKER_EXISTS", "UNFAMILIAR_WORKER", "LOCKOUT"] as const;
+export const alertKinds = [
+	"COLLISION",
+	"HOST_DEGRADED",
+	"HOST_RECOVERED",
+	"WORKER_EXISTS",
+	"UNFAMILIAR_WORKER",
+	"LOCKOUT",
+	"AUTO_ENROLLMENT_LEFT_ON",
+	"KEY_EXHAUSTED",
+	"KEY_EXPIRING",
+] as const;
 export type AlertKind = (typeof alertKinds)[number];
 
 export type AlertSeverity = "info" | "warning" | "critical";
@@ -16,4 +26,9 @@ export interface AlertRecord {
 	readonly hostId: string | null;
 	readonly siteId: string | null;
 	readonly acknowledgedAt: number | null;
+}
+
+/** An alert to be raised. Of one topic a tenant gets one, however many servers notice it; null: each is one of its own. */
+export interface NewAlert extends AlertRecord {
+	readonly topic: string | null;
 }

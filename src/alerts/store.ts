@@ -1,7 +1,8 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
 import { count, parseFirst, parseRows, time } from "../db/rows.ts";
-import { type AlertRecord, alertKinds } from "./alert.ts";
+import { append } from "../events/outbox.ts";
+import { type AlertRecord, alertKinds, type NewAlert } from "./alert.ts";
 
 const row = v.object({
 	id: v.string(),
@@ -20,14 +21,22 @@ function columns(sql: Sql | Tx) {
 	return sql`id, tenant_id, at, kind, severity, message, worker_id, host_id, site_id, acknowledged_at`;
 }
 
-/** Writes alerts in the transaction of what they tell of. */
-export async function insertAlerts(tx: Tx, alerts: readonly AlertRecord[]): Promise<void> {
+/** Raises alerts in the transaction of what they tell of, with an event each. One whose topic was raised before is left out. */
+export async function raiseAlerts(tx: Tx, alerts: readonly NewAlert[]): Promise<void> {
 	if (alerts.length === 0) return;
-	await tx`
-		insert into alerts (id, tenant_id, at, kind, severity, message, worker_id, host_id, site_id)
-		select id, "tenantId", to_timestamp(at / 1000.0), kind, severity, message, "workerId", "hostId", "siteId"
+	const rows = await tx`
+		insert into alerts (id, tenant_id, at, kind, severity, message, worker_id, host_id, site_id, topic)
+		select id, "tenantId", to_timestamp(at / 1000.0), kind, severity, message, "workerId", "hostId", "siteId", topic
 		from jsonb_to_recordset(${tx.json(alerts as never)}) as r (id text, "tenantId" text, at double precision, kind text, severity text,
-			message text, "workerId" text, "hostId" text, "siteId" text)`;
+			message text, "workerId" text, "hostId" text, "siteId" text, topic text)
+		order by "tenantId", topic
+		on conflict (tenant_id, topic) where topic is not null do nothing
+		returning ${columns(tx)}`;
+	const raised = parseRows(row, rows);
+	await append(
+		tx,
+		raised.map((alert) => ({ tenantId: alert.tenantId, event: { kind: "alert", alert } })),
+	);
 }
 
 /** Marks an alert as seen; the first to do so stays on record. Undefined when there is no such alert. */

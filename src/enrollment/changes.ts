@@ -1,4 +1,4 @@
-import type { AlertRecord } from "../alerts/alert.ts";
+import type { NewAlert } from "../alerts/alert.ts";
 import type { AuditRecord } from "../audit/audit.ts";
 import type { TenantEvent } from "../events/event.ts";
 import type { HostRecord } from "../hosts/host.ts";
@@ -39,7 +39,7 @@ export interface Changes {
 	readonly uses: Map<string, KeyUse>;
 	readonly attempts: AttemptRecord[];
 	readonly audit: AuditRecord[];
-	readonly alerts: AlertRecord[];
+	readonly alerts: NewAlert[];
 	readonly events: TenantEvent[];
 }
 

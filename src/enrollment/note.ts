@@ -31,6 +31,9 @@ export function noteAttempt(
 	});
 }
 
+/** Several servers may lock one source out at about the same time: within so long that is one alert. */
+const lockoutTopicMs = 900_000;
+
 /** Records a refusal that never reached a verdict. */
 export function noteEarly(changes: Changes, refusal: EarlyRefusal, now: number, mintId: IdMint): void {
 	note(changes, mintId, refusal.message, {
@@ -62,9 +65,9 @@ export function noteEarly(changes: Changes, refusal: EarlyRefusal, now: number, 
 		hostId: null,
 		siteId: refusal.siteId,
 		acknowledgedAt: null,
+		topic: `lockout ${refusal.lockoutScope} ${refusal.sourceAddress} ${Math.floor(now / lockoutTopicMs)}`,
 	} as const;
 	changes.alerts.push(alert);
-	changes.events.push({ tenantId: refusal.tenantId, event: { kind: "alert", alert } });
 }
 
 function note(changes: Changes, mintId: IdMint, detail: string | null, attempt: AttemptRecord): void {

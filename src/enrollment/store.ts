@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { insertAlerts } from "../alerts/store.ts";
+import { raiseAlerts } from "../alerts/store.ts";
 import { record } from "../audit/store.ts";
 import type { Sql, Tx } from "../db/port.ts";
 import { parseFirst, parseRows, time } from "../db/rows.ts";
@@ -103,7 +103,7 @@ export async function save(tx: Tx, changes: Changes): Promise<void> {
 		addUses(tx, [...changes.uses.values()]),
 		insertAttempts(tx, changes.attempts),
 		record(tx, changes.audit),
-		insertAlerts(tx, changes.alerts),
+		raiseAlerts(tx, changes.alerts),
 		append(tx, changes.events),
 	]);
 }

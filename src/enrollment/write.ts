@@ -1,4 +1,4 @@
-import type { AlertRecord } from "../alerts/alert.ts";
+import type { NewAlert } from "../alerts/alert.ts";
 import type { HostRecord } from "../hosts/host.ts";
 import type { IdMint } from "../lib/id.ts";
 import type { Outcome } from "../protocol/codes.ts";
@@ -95,16 +95,22 @@ export function warnOfUnfamiliarName(world: World, request: ProvenRequest, worke
 	});
 }
 
-/** Raises an alert: its row and its event. */
+/** Raises an alert. */
 export function raise(
 	world: World,
 	request: ProvenRequest,
 	now: number,
 	mintId: IdMint,
-	what: Pick<AlertRecord, "kind" | "severity" | "message" | "workerId" | "hostId">,
+	what: Pick<NewAlert, "kind" | "severity" | "message" | "workerId" | "hostId"> & { readonly topic?: string },
 ): void {
 	const siteId = world.keys.get(request.keyId)?.siteId ?? null;
-	const alert: AlertRecord = { id: mintId("alert"), tenantId: request.tenantId, at: now, siteId, acknowledgedAt: null, ...what };
-	world.changes.alerts.push(alert);
-	world.changes.events.push({ tenantId: request.tenantId, event: { kind: "alert", alert } });
+	world.changes.alerts.push({
+		id: mintId("alert"),
+		tenantId: request.tenantId,
+		at: now,
+		siteId,
+		acknowledgedAt: null,
+		topic: null,
+		...what,
+	});
 }

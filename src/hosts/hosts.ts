@@ -1,5 +1,5 @@
-import type { AlertKind, AlertRecord, AlertSeverity } from "../alerts/alert.ts";
-import { insertAlerts } from "../alerts/store.ts";
+import type { AlertKind, AlertSeverity, NewAlert } from "../alerts/alert.ts";
+import { raiseAlerts } from "../alerts/store.ts";
 import { record } from "../audit/store.ts";
 import type { Tx } from "../db/port.ts";
 import type { Deps } from "../deps.ts";
@@ -79,7 +79,7 @@ async function step(
 			next,
 		);
 		const alerts = moved.map(
-			(host): AlertRecord => ({
+			(host): NewAlert => ({
 				id: deps.mintId("alert"),
 				tenantId: host.tenantId,
 				at,
@@ -88,9 +88,10 @@ async function step(
 				hostId: host.id,
 				siteId: host.siteId,
 				acknowledgedAt: null,
+				topic: null,
 			}),
 		);
-		await insertAlerts(tx, alerts);
+		await raiseAlerts(tx, alerts);
 		await record(
 			tx,
 			moved.map((host) => ({
@@ -103,10 +104,10 @@ async function step(
 				detail: { name: host.name, from: first.state },
 			})),
 		);
-		await append(tx, [
-			...moved.map((host) => ({ tenantId: host.tenantId, event: { kind: "host", host } as const })),
-			...alerts.map((alert) => ({ tenantId: alert.tenantId, event: { kind: "alert", alert } as const })),
-		]);
+		await append(
+			tx,
+			moved.map((host) => ({ tenantId: host.tenantId, event: { kind: "host", host } })),
+		);
 		for (const host of moved) deps.log.info("host.moved", { hostId: host.id, from: first.state, to: host.state });
 	}
 }

@@ -7,12 +7,17 @@ export const idPrefixes = {
 	site: "site",
 	fleet: "flt",
 	key: "key",
+	enrollmentKey: "ekey",
+	hostToken: "htok",
+	autoSecret: "asec",
 	worker: "wrk",
 	host: "host",
 	credential: "cred",
 	attempt: "att",
 	alert: "alrt",
 	audit: "aud",
+	webhook: "whk",
+	delivery: "dlv",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

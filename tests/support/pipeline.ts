@@ -11,6 +11,7 @@ import { openPostgresBus } from "../../src/events/postgres-bus.ts";
 import { openHasher } from "../../src/keys/hasher.ts";
 import { rotateSiteKey } from "../../src/keys/keys.ts";
 import { insertKey } from "../../src/keys/store.ts";
+import { openVault } from "../../src/keys/vault.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { idMint } from "../../src/lib/id.ts";
 import type { Log } from "../../src/lib/log.ts";
@@ -32,6 +33,7 @@ export interface Pipeline {
 }
 
 export const staleSeconds = 90;
+export const sharedSecret = "the cluster's shared secret of the tests";
 
 /** Opens one on a database. Two on one database are two server processes to it. */
 export async function openPipeline(url: string): Promise<Pipeline> {
@@ -52,7 +54,8 @@ export async function openPipeline(url: string): Promise<Pipeline> {
 		random: systemRandom,
 		mintId: idMint(systemClock, systemRandom),
 		hasher: openHasher(metrics),
-		settings: { externalWorkers: true, heartbeatSeconds: 15, staleSeconds, serverAddress: null },
+		vault: openVault(new Secret(Buffer.alloc(32, 7).toString("base64")), [], systemRandom),
+		settings: { externalWorkers: true, heartbeatSeconds: 15, staleSeconds, serverAddress: null, sharedSecret: new Secret(sharedSecret) },
 	};
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: 1_000, lockout: { failures: 1_000, seconds: 60 } });
 	const heartbeats = openHeartbeats(deps);
