@@ -6,12 +6,12 @@ create index credentials_named on credentials (tenant_id, id) where worker_id is
 -- An API key may be the admin's own text, which carries no selector.
 create index credentials_by_hash on credentials (hash) where worker_id is null;
 
--- Which worker may use which of them. Counted by the same sequence as credentials, so that the newest of either kind is known.
+-- Which worker may use which of them. `seq` is taken from the sequence of credentials, so that the newest of either kind is known.
 create table api_key_grants (
 	tenant_id text collate "C" not null,
 	worker_id text collate "C" not null,
 	credential_id text collate "C" not null references credentials (id) on delete cascade,
-	seq bigint not null default nextval('credentials_seq_seq'),
+	seq bigint not null,
 	granted_at timestamptz(3) not null,
 	first_used_at timestamptz(3),
 	primary key (tenant_id, worker_id, credential_id),

@@ -24,7 +24,7 @@ create table api_key_grants (
 	tenant_id text collate "C" not null,
 	worker_id text collate "C" not null,
 	credential_id text collate "C" not null,
-	seq bigint not null default nextval('credentials_seq_seq'::regclass),
+	seq bigint not null,
 	granted_at timestamp(3) with time zone not null,
 	first_used_at timestamp(3) with time zone,
 	constraint api_key_grants_pkey PRIMARY KEY (tenant_id, worker_id, credential_id),
