@@ -65,7 +65,7 @@ export function helpText(version: string): string {
 		.filter((name) => settings[name].help !== "")
 		.map((name) => {
 			const { variable, placeholder, help } = settings[name];
-			return `  ${`${flagOf(variable)} ${placeholder}`.padEnd(30)} ${variable.padEnd(24)} ${help}`;
+			return `  ${`${flagOf(variable)} ${placeholder}`.padEnd(30)} ${variable.padEnd(27)} ${help}`;
 		});
 	return [
 		`muster-worker ${version}: enrolls this host with a Muster server and reports to it`,

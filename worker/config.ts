@@ -1,15 +1,9 @@
-import { Secret } from "../src/lib/secret.ts";
 import type { LogFormat, LogLevel } from "../src/lib/log.ts";
-import { claimedKind, parseToken, type ParsedToken } from "../src/protocol/token.ts";
+import { plainText } from "../src/lib/plain-text.ts";
 import { type Endpoint, parseEndpoint } from "./address.ts";
 import { flagOf, type SettingName } from "./settings.ts";
+import { readStrategy, type Strategy } from "./strategy.ts";
 import { collectValues, type ReadFile } from "./values.ts";
-
-/** How the worker proves itself the first time. */
-export type EnrollKey =
-	| { readonly kind: "site"; readonly key: Secret; readonly siteCode: string; readonly tenant: string | undefined }
-	| { readonly kind: "enrollment"; readonly key: Secret }
-	| { readonly kind: "host"; readonly token: Secret; readonly sharedSecret: Secret };
 
 /** One label to enroll with. */
 export interface Label {
@@ -18,14 +12,11 @@ export interface Label {
 }
 
 /** The worker's configuration, every value checked. */
-export interface Config {
+export interface Config extends Strategy {
 	/** Where to enroll. */
 	readonly url: Endpoint | undefined;
 	/** Where to report; undefined: what the enroll reply says, else `url`. */
 	readonly serverAddr: Endpoint | undefined;
-	readonly enrollKey: EnrollKey | undefined;
-	/** The API-key strategy: run as this worker, never enroll (A12). */
-	readonly apiKey: { readonly workerId: string; readonly key: Secret } | undefined;
 	readonly name: string | undefined;
 	readonly labels: readonly Label[];
 	/** Undefined: the default (worker/state-dir.ts). */
@@ -56,19 +47,11 @@ export function parseConfig(
 ): ParsedConfig {
 	const problems: string[] = [];
 	const values = collectValues(flags, env, readFile, problems);
-	if (env.MUSTER_AUTO_ENROLLMENT_KEY || env.MUSTER_AUTO_ENROLLMENT_KEY_FILE) {
-		problems.push("Cannot use MUSTER_AUTO_ENROLLMENT_KEY: auto-enrollment is not available in this version, use MUSTER_ENROLL_TOKEN");
-	}
-	const apiKey = readApiKey(values, problems);
-	if (values.enrollToken !== undefined && (values.workerId !== undefined || values.workerApiKey !== undefined)) {
-		const other = values.workerApiKey === undefined ? "MUSTER_WORKER_ID" : "MUSTER_WORKER_API_KEY";
-		problems.push(`Cannot use MUSTER_ENROLL_TOKEN together with ${other}: a worker either enrolls or has its API key, unset one of them`);
-	}
+	const strategy = readStrategy(values, problems);
 	const config: Config = {
 		url: readEndpoint("MUSTER_URL", values.url, problems),
 		serverAddr: readEndpoint("MUSTER_SERVER_ADDR", values.serverAddr, problems),
-		enrollKey: readEnrollKey(values, problems),
-		apiKey,
+		...strategy,
 		name: readName(values, problems),
 		labels: readLabels(values.labels, problems),
 		stateDir: values.stateDir,
@@ -76,7 +59,7 @@ export function parseConfig(
 		logFormat: readChoice("MUSTER_LOG_FORMAT", values.logFormat, logFormats, "text", problems),
 		logLevel: readChoice("MUSTER_LOG_LEVEL", values.logLevel, logLevels, "info", problems),
 	};
-	if (apiKey !== undefined && values.serverAddr === undefined && values.url === undefined) {
+	if (strategy.apiKey !== undefined && values.serverAddr === undefined && values.url === undefined) {
 		problems.push("Cannot report: neither MUSTER_SERVER_ADDR nor MUSTER_URL is set, give the server's address");
 	}
 	return { config: Object.freeze(config), problems };
@@ -84,14 +67,24 @@ export function parseConfig(
 
 /** What is still missing for an enrollment, one line each; empty when the worker can enroll (A16). */
 export function missingForEnrollment(config: Config): readonly string[] {
+	if (config.enrollKey === undefined && config.requestedId !== undefined) {
+		return [
+			"Cannot use MUSTER_WORKER_ID alone: MUSTER_WORKER_API_KEY is not set, give the worker's API key too, or MUSTER_ENROLL_TOKEN or MUSTER_AUTO_ENROLLMENT_KEY to enroll with that id",
+		];
+	}
 	const wanted = [
-		[config.url, "MUSTER_URL", "the server's address"],
-		[config.enrollKey, "MUSTER_ENROLL_TOKEN", "a site key, an enrollment key or a host token"],
-		[config.name, "MUSTER_WORKER_NAME", "this worker's name"],
+		[config.url, "MUSTER_URL", "the server's address", ""],
+		[
+			config.enrollKey,
+			"MUSTER_ENROLL_TOKEN",
+			"a site key, an enrollment key or a host token",
+			"; or an auto-enrollment secret as MUSTER_AUTO_ENROLLMENT_KEY; or MUSTER_WORKER_ID and MUSTER_WORKER_API_KEY of a worker made for this host",
+		],
+		[config.name, "MUSTER_WORKER_NAME", "this worker's name", ""],
 	] as const;
 	return wanted
 		.filter(([value]) => value === undefined)
-		.map(([, variable, what]) => `Cannot enroll: ${variable} is not set, give ${what} there or with ${flagOf(variable)}`);
+		.map(([, variable, what, or]) => `Cannot enroll: ${variable} is not set, give ${what} there or with ${flagOf(variable)}${or}`);
 }
 
 function readEndpoint(variable: string, text: string | undefined, problems: string[]): Endpoint | undefined {
@@ -102,64 +95,17 @@ function readEndpoint(variable: string, text: string | undefined, problems: stri
 	return endpoint;
 }
 
-function readEnrollKey(values: Values, problems: string[]): EnrollKey | undefined {
-	if (values.enrollToken === undefined) return undefined;
-	const token = parseToken(values.enrollToken);
-	if (token === undefined) {
-		const kind = claimedKind(values.enrollToken);
-		const what =
-			kind === undefined
-				? "it does not begin with mst_site_, mst_enroll_ or mst_host_"
-				: `it is no whole ${kind} key, a part is missing or mistyped`;
-		problems.push(`Cannot use MUSTER_ENROLL_TOKEN: ${what}, copy it again`);
-		return undefined;
-	}
-	return keyOfKind(token.kind, new Secret(values.enrollToken), values, problems);
-}
-
-function keyOfKind(kind: ParsedToken["kind"], key: Secret, values: Values, problems: string[]): EnrollKey | undefined {
-	switch (kind) {
-		case "enroll":
-			return { kind: "enrollment", key };
-		case "site":
-			if (values.siteCode !== undefined) return { kind: "site", key, siteCode: values.siteCode, tenant: values.tenant };
-			problems.push("Cannot enroll with a site key: MUSTER_SITE_CODE is not set, give the code of its site");
-			return undefined;
-		case "host":
-			if (values.sharedSecret !== undefined) return { kind: "host", token: key, sharedSecret: new Secret(values.sharedSecret) };
-			problems.push("Cannot enroll with a host token: MUSTER_SHARED_SECRET is not set, give the cluster's shared secret");
-			return undefined;
-		case "worker":
-			problems.push("Cannot use MUSTER_ENROLL_TOKEN: it holds a worker's API key, give it as MUSTER_WORKER_API_KEY with MUSTER_WORKER_ID");
-			return undefined;
-	}
-}
-
-function readApiKey(values: Values, problems: string[]): Config["apiKey"] {
-	const { workerId, workerApiKey } = values;
-	if (workerId === undefined && workerApiKey === undefined) return undefined;
-	if (workerId === undefined) {
-		problems.push("Cannot use MUSTER_WORKER_API_KEY alone: MUSTER_WORKER_ID is not set, give the worker's id too");
-		return undefined;
-	}
-	if (workerApiKey === undefined) {
-		problems.push("Cannot use MUSTER_WORKER_ID alone: MUSTER_WORKER_API_KEY is not set, give the worker's API key too");
-		return undefined;
-	}
-	// The key may be the admin's own text (A2), so only a text that claims our form is held to it.
-	if (claimedKind(workerApiKey) !== undefined && parseToken(workerApiKey)?.kind !== "worker") {
-		problems.push("Cannot use MUSTER_WORKER_API_KEY: it is no whole worker key (mst_worker_…), copy it again");
-	}
-	return { workerId, key: new Secret(workerApiKey) };
-}
-
 function readName({ workerName, nodeName }: Values, problems: string[]): string | undefined {
 	if (workerName !== undefined && nodeName !== undefined && workerName !== nodeName) {
 		problems.push(
 			`Cannot use MUSTER_WORKER_NAME "${workerName}" and MUSTER_NODE_NAME "${nodeName}" together: they mean the same, give one`,
 		);
 	}
-	return workerName ?? nodeName;
+	const name = workerName ?? nodeName;
+	if (name !== undefined && !plainText.test(name)) {
+		problems.push(`Cannot use MUSTER_WORKER_NAME ${JSON.stringify(name)}: it holds control characters`);
+	}
+	return name;
 }
 
 function readLabels(text: string | undefined, problems: string[]): readonly Label[] {

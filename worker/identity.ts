@@ -5,6 +5,7 @@ import { Secret } from "../src/lib/secret.ts";
 import { exitCodes } from "../src/protocol/codes.ts";
 import { type Disk, removeFile, replaceFile } from "./disk.ts";
 import { Fatal } from "./fatal.ts";
+import { fitsHeader } from "./header-text.ts";
 
 /**
  * What the worker keeps in its state directory:
@@ -101,6 +102,13 @@ export function identityStore(disk: Disk, stateDir: string): IdentityStore {
 			throw new Fatal(
 				exitCodes.ioError,
 				`Cannot use "${there}" without "${gone}": put the missing file back, or remove both and enroll again`,
+			);
+		}
+		for (const [file, text] of [[path.workerId, workerId] as const, [path.apiKey, apiKey] as const]) {
+			if (fitsHeader(text)) continue;
+			throw new Fatal(
+				exitCodes.ioError,
+				`Cannot use "${file}": it holds more than one line of visible ASCII, remove both files and enroll again`,
 			);
 		}
 		const kept = readJson(disk, path.server, keptServerSchema);

@@ -101,7 +101,7 @@ class MachineLoop implements Loop {
 			this.#wait("deadline", enrollOnlySeconds * 1_000, () => this.#dispatch({ kind: "outOfTime" }));
 		}
 		const [hasCredential, thenExit] = [this.#identity !== undefined, enrollOnlySeconds !== undefined];
-		this.#dispatch({ kind: "started", hasCredential, thenExit });
+		this.#dispatch({ kind: "started", hasCredential, thenExit, signed: this.#work.enrollment?.signed ?? false });
 	}
 
 	signal(name: string): void {
@@ -125,6 +125,8 @@ class MachineLoop implements Loop {
 		switch (effect.kind) {
 			case "enroll":
 				return this.#dispatch(await this.#enrollment().send(effect.renew, this.#ending.signal));
+			case "correctClock":
+				return this.#enrollment().correctClock(effect.serverMs);
 			case "store":
 				return this.#store(effect);
 			case "forget":

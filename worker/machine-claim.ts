@@ -8,9 +8,12 @@ import * as linking from "./machine-link.ts";
 type ClaimState = Extract<State, { readonly claim: Claim }>;
 type Rejected = Extract<EnrollReply, { readonly __typename: "EnrollmentRejected" }>;
 
+/** After a wait a signed call may be mended again: the local clock may have been set meanwhile, and nothing spins. */
+const waited = { corrected: false, resigned: false } as const;
+
 /** Begins to enroll. */
-export function start(thenExit: boolean): Step {
-	const claim: Claim = { thenExit, failures: 0, renewed: false, why: "no answer yet" };
+export function start(thenExit: boolean, signed: boolean): Step {
+	const claim: Claim = { thenExit, failures: 0, renewed: false, signed, corrected: false, resigned: false, why: "no answer yet" };
 	return [{ kind: "enrolling", claim }, [{ kind: "enroll", renew: false }]];
 }
 
@@ -58,24 +61,49 @@ function hold(claim: Claim, reason: string, workerId: string, seconds: number): 
 		reason === "COLLISION"
 			? "another machine seems to run as this one, an operator has to decide"
 			: "an operator has to approve this worker";
-	const next: Claim = { ...claim, failures: 0, why };
+	const next: Claim = { ...claim, ...waited, failures: 0, why };
 	return [
 		{ kind: "pending", claim: next },
 		[...told(claim, why, "enrollment.held", { reason, workerId }), { kind: "wait", seconds, failures: 0 }],
 	];
 }
 
-function rejected(claim: Claim, { reason, message, retryAfterSeconds }: Rejected): Step {
+function rejected(claim: Claim, reply: Rejected): Step {
+	const { reason, message, retryAfterSeconds } = reply;
 	switch (refusalAnswer[reason]) {
 		case "wait":
 			return delay(claim, retryAfterSeconds ?? 0, message, "enrollment.refused", { reason, retryAfterSeconds });
 		case "new-nonce":
-			return claim.renewed ? refuse(reason, message) : renew(claim, message);
-		case "stop":
-		// The clock can only be corrected where the proof carries a time, which none of this version's keys do.
+			if (claim.signed) return resign(claim, reason, message);
+			return claim.renewed ? refuse(reason, message) : renew(claim, message, { reason });
 		case "correct-clock":
+			return claim.signed ? correct(claim, reply) : refuse(reason, message);
+		case "stop":
 			return refuse(reason, message);
 	}
+}
+
+/** Takes the server's time once. A second refusal right after it means that the two clocks run apart, or that somebody delays the calls. */
+function correct(claim: Claim, { reason, message, serverTime }: Rejected): Step {
+	const serverMs = Date.parse(serverTime);
+	if (claim.corrected || Number.isNaN(serverMs)) {
+		// The pending enrollment stays: nothing but the time was wrong with it.
+		const why = `${message} (the server says ${serverTime}); taking over the server's time did not help: correct this machine's clock and start the worker again`;
+		return stop(exitCodes.noPermission, "error", why, { reason });
+	}
+	const next: Claim = { ...claim, corrected: true, why: message };
+	const said = told(claim, message, "enrollment.clock_corrected", { reason, serverTime });
+	return [{ kind: "enrolling", claim: next }, [...said, { kind: "correctClock", serverMs }, { kind: "enroll", renew: false }]];
+}
+
+/** Sends the same enrollment with a new nonce, once: a proxy may have delivered the call twice and lost the first answer. */
+function resign(claim: Claim, reason: Refusal, message: string): Step {
+	if (claim.resigned) return refuse(reason, `${message}; a new nonce did not help: start the worker again to begin a new enrollment`);
+	const next: Claim = { ...claim, resigned: true, why: message };
+	return [
+		{ kind: "enrolling", claim: next },
+		[...told(claim, message, "enrollment.resigned", { reason }), { kind: "enroll", renew: false }],
+	];
 }
 
 function refuse(reason: Refusal, message: string): Step {
@@ -83,20 +111,20 @@ function refuse(reason: Refusal, message: string): Step {
 	return [state, [{ kind: "forget" }, ...effects]];
 }
 
-function renew(claim: Claim, why: string): Step {
+function renew(claim: Claim, why: string, fields: Readonly<Record<string, unknown>>): Step {
 	const next: Claim = { ...claim, renewed: true, why };
-	return [{ kind: "enrolling", claim: next }, [...told(claim, why, "enrollment.renewed", {}), { kind: "enroll", renew: true }]];
+	return [{ kind: "enrolling", claim: next }, [...told(claim, why, "enrollment.renewed", fields), { kind: "enroll", renew: true }]];
 }
 
 function delay(claim: Claim, seconds: number, why: string, event: string, fields: Readonly<Record<string, unknown>>): Step {
-	const next: Claim = { ...claim, failures: claim.failures + 1, why };
+	const next: Claim = { ...claim, ...waited, failures: claim.failures + 1, why };
 	return [{ kind: "delayed", claim: next }, [...told(claim, why, event, fields), { kind: "wait", seconds, failures: claim.failures }]];
 }
 
 function kept(state: ClaimState, event: Event): Step {
 	const { claim } = state;
 	if (event.kind === "unsealable") {
-		return claim.renewed ? stop(exitCodes.software, "error", event.why) : renew(claim, event.why);
+		return claim.renewed ? stop(exitCodes.software, "error", event.why) : renew(claim, event.why, {});
 	}
 	if (event.kind !== "stored") return [state, []];
 	const { workerId, name, outcome } = event;

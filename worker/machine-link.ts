@@ -96,7 +96,7 @@ function judge(link: Link, refusal: string, verdict: CheckVerdict, nowMs: number
 	if (doubt.refusals >= believedRefusals && nowMs - doubt.sinceMs >= believedAfterMs) {
 		const remedy =
 			verdict === "refused"
-				? "its API key is not valid any more, remove .MUSTER_WORKER_ID and .MUSTER_WORKER_API_KEY and enroll again with a new key"
+				? "its API key is not valid any more, remove .MUSTER_WORKER_ID and .MUSTER_WORKER_API_KEY and enroll again, or give the new one as MUSTER_WORKER_API_KEY"
 				: "its API key is valid, so check that MUSTER_WORKER_NAME is the name it enrolled with";
 		return stop(exitCodes.noPermission, "error", `The server refused this worker ${doubt.refusals} times (${refusal}): ${remedy}`);
 	}

@@ -11,6 +11,11 @@ export interface Claim {
 	readonly failures: number;
 	/** A new enrollment id was made once because the old one could not be used; it is not made twice. */
 	readonly renewed: boolean;
+	/** Each call is signed with a new nonce and the time, as by an auto-enrollment secret (A6): a refused time or nonce can be mended. */
+	readonly signed: boolean;
+	/** Of a signed call: the time was corrected, or a new nonce was made, since the last wait; neither is done twice at a stretch. */
+	readonly corrected: boolean;
+	readonly resigned: boolean;
 	/** Why it has not worked yet, for the log and for a time-out's message. */
 	readonly why: string;
 }
@@ -36,7 +41,7 @@ export type State =
 	| { readonly kind: "stopping"; readonly code: number };
 
 export type Event =
-	| { readonly kind: "started"; readonly hasCredential: boolean; readonly thenExit: boolean }
+	| { readonly kind: "started"; readonly hasCredential: boolean; readonly thenExit: boolean; readonly signed: boolean }
 	| { readonly kind: "replied"; readonly reply: EnrollReply }
 	/** No usable answer; `permanent` when asking again cannot help. */
 	| { readonly kind: "unanswered"; readonly why: string; readonly permanent: boolean }
@@ -66,8 +71,10 @@ export type Event =
 export type CheckVerdict = "accepted" | "refused" | "unreachable";
 
 export type Effect =
-	/** Makes (or with `renew` replaces) the pending enrollment and sends it. */
+	/** Makes (or with `renew` replaces) the pending enrollment and sends it, signed anew where it is signed. */
 	| { readonly kind: "enroll"; readonly renew: boolean }
+	/** Signs from now on with the time of a server whose clock said this. */
+	| { readonly kind: "correctClock"; readonly serverMs: number }
 	/** Opens and keeps the credential. */
 	| { readonly kind: "store"; readonly enrolled: Enrolled }
 	/** Drops the pending enrollment: the server refused it for good. */

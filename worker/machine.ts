@@ -4,6 +4,8 @@
  *
  *   fresh         started, nothing decided. With a credential: connecting, or stopping with 0 for the command `enroll`. Without: enrolling.
  *   enrolling     the enroll call is under way. Enrolled: storing. Held: pending. Refused for now, or no answer: delayed. Refused for good: stopping.
+ *                 A signed call (auto-enrollment) whose time was refused is sent again with the server's time, one whose nonce was seen with a new
+ *                 nonce; each once without a wait between, then stopping with 77. Any other `replayed`: a new enrollment id, once, then stopping.
  *   pending       an operator has to decide; asks again, same enrollment id, when the server said. Due: enrolling.
  *   delayed       the server said wait, or could not be reached; waits with full jitter, on top of what the server asked. Due: enrolling.
  *   storing       the credential is being opened and kept. Kept: connecting, or stopping with 0 for the command `enroll`.
@@ -31,7 +33,7 @@ export function machine(state: State, event: Event): Step {
 	switch (state.kind) {
 		case "fresh":
 			if (event.kind !== "started") return [state, []];
-			if (!event.hasCredential) return claiming.start(event.thenExit);
+			if (!event.hasCredential) return claiming.start(event.thenExit, event.signed);
 			return event.thenExit ? stop(exitCodes.ok, "info", "already enrolled") : linking.start();
 		case "enrolling":
 		case "pending":

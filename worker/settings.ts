@@ -25,9 +25,25 @@ export const settings = {
 		help: "the key that lets this host in: mst_site_…, mst_enroll_… or mst_host_…",
 	},
 	siteCode: { variable: "MUSTER_SITE_CODE", placeholder: "CODE", twin: true, help: "the site of a site key" },
-	tenant: { variable: "MUSTER_TENANT", placeholder: "NAME", twin: true, help: "the tenant of a site key (default: the server's)" },
+	autoEnrollmentKey: {
+		variable: "MUSTER_AUTO_ENROLLMENT_KEY",
+		placeholder: "TEXT",
+		twin: true,
+		help: "in place of a key: the tenant's auto-enrollment secret, which is proven and never sent",
+	},
+	tenant: {
+		variable: "MUSTER_TENANT",
+		placeholder: "NAME",
+		twin: true,
+		help: "the tenant of a site key or an auto-enrollment secret (default)",
+	},
 	sharedSecret: { variable: "MUSTER_SHARED_SECRET", placeholder: "TEXT", twin: true, help: "the cluster's secret, with a host token" },
-	workerId: { variable: "MUSTER_WORKER_ID", placeholder: "ID", twin: true, help: "with an API key: run as this worker, without enrolling" },
+	workerId: {
+		variable: "MUSTER_WORKER_ID",
+		placeholder: "ID",
+		twin: true,
+		help: "with an API key: run as this worker, without enrolling; else the id to ask for when enrolling",
+	},
 	workerApiKey: { variable: "MUSTER_WORKER_API_KEY", placeholder: "KEY", twin: true, help: "the API key of that worker" },
 	workerName: {
 		variable: "MUSTER_WORKER_NAME",

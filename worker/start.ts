@@ -80,15 +80,32 @@ export class Problems extends Error {
 }
 
 function findIdentity(log: Log, store: IdentityStore, config: Config): Identity | undefined {
-	if (config.apiKey === undefined) return store.load();
-	const kept = store.peek();
-	if (kept !== undefined && kept.credential.workerId !== config.apiKey.workerId) {
+	if (config.apiKey === undefined) return keptIdentity(log, store, config);
+	const kept = store.peek()?.credential.workerId;
+	if (kept !== undefined && kept !== config.apiKey.workerId) {
 		log.warn("credential.ignored", {
-			workerId: kept.credential.workerId,
-			why: "MUSTER_WORKER_ID names another worker, and settings beat the state directory",
+			workerId: kept,
+			why: `MUSTER_WORKER_ID and MUSTER_WORKER_API_KEY are those of worker "${config.apiKey.workerId}": they beat the state directory, whose files stay as they are`,
 		});
 	}
 	return { credential: { workerId: config.apiKey.workerId, apiKey: config.apiKey.key }, server: undefined };
+}
+
+/** The kept pair, which beats every setting that is only for enrolling (A9). Throws `Problems` when MUSTER_WORKER_ID alone names another worker. */
+function keptIdentity(log: Log, store: IdentityStore, { requestedId, enrollKey }: Config): Identity | undefined {
+	const identity = store.load();
+	const kept = identity?.credential.workerId;
+	if (kept === undefined || requestedId === undefined || kept === requestedId) return identity;
+	if (enrollKey === undefined) {
+		throw new Problems([
+			`Cannot use MUSTER_WORKER_ID "${requestedId}" alone: the state directory holds worker "${kept}", give MUSTER_WORKER_API_KEY too, or unset MUSTER_WORKER_ID`,
+		]);
+	}
+	log.warn("requested_id.ignored", {
+		workerId: kept,
+		why: `this host is enrolled as "${kept}": to ask for "${requestedId}", remove .MUSTER_WORKER_ID and .MUSTER_WORKER_API_KEY from the state directory`,
+	});
+	return identity;
 }
 
 function prepareEnrollment(
@@ -96,13 +113,14 @@ function prepareEnrollment(
 	config: Config,
 	stateDir: string,
 ): Enrollment {
-	const { url, enrollKey, name } = config;
+	const { url, enrollKey, name, requestedId } = config;
 	if (url === undefined || enrollKey === undefined || name === undefined) throw new Problems(missingForEnrollment(config));
 	const machineUid = deriveMachineUid(
 		{ disk: deps.disk, random: deps.random, readIds: () => readMachineIds(deps.disk) },
 		{ stateDir, machineIdFile: config.machineIdFile },
 	);
-	const facts = { name, hostname: readHostname(), machineUid, platform: readPlatform(), version: workerVersion, labels: config.labels };
+	const own = { hostname: readHostname(), machineUid, platform: readPlatform(), version: workerVersion };
+	const facts = { name, ...(requestedId === undefined ? {} : { requestedId }), ...own, labels: config.labels };
 	return enrollment(deps, { endpoint: url, key: enrollKey, facts });
 }
 

@@ -9,18 +9,35 @@ const token = "mst_enroll_a7659f35fa8f_d52364996e53eee765f20335f9cc27770d70c051c
 const enrollable = { MUSTER_URL: "http://127.0.0.1:9", MUSTER_ENROLL_TOKEN: token, MUSTER_WORKER_NAME: "edge-1" };
 const nobody = 65_534;
 
-test(
-	"A13: both strategies at once are a configuration error that names the two variables",
-	async () => {
+test.each([
+	["MUSTER_ENROLL_TOKEN", "MUSTER_WORKER_API_KEY", { MUSTER_WORKER_ID: "wrk_1", MUSTER_WORKER_API_KEY: "given" }],
+	["MUSTER_ENROLL_TOKEN", "MUSTER_AUTO_ENROLLMENT_KEY", { MUSTER_AUTO_ENROLLMENT_KEY: "auto-enroll-secret-of-32-letters" }],
+] as const)(
+	"A13: %s with %s is one configuration error that names the two variables, with 78",
+	async (one, other, settings) => {
 		using machine = new Machine();
-		const env = { ...enrollable, MUSTER_WORKER_ID: "wrk_1", MUSTER_WORKER_API_KEY: "given" };
-		await using worker = await runWorker(machine, [], env);
+		await using worker = await runWorker(machine, [], { ...enrollable, ...settings });
 
 		expect(await worker.exited).toBe(78);
 
 		expect(worker.lines).toHaveLength(1);
-		expect(worker.lastWords?.why).toMatch(/MUSTER_ENROLL_TOKEN .* MUSTER_WORKER_API_KEY/);
+		expect(worker.lastWords?.why).toContain(`${one} together with ${other}`);
 		expect(JSON.stringify(worker.lines)).not.toContain(token);
+		expect(JSON.stringify(worker.lines)).not.toContain("auto-enroll-secret");
+	},
+	secondsForSlowMachines,
+);
+
+test(
+	"A16: MUSTER_WORKER_ID alone says that the API key is missing, with 78",
+	async () => {
+		using machine = new Machine();
+		await using worker = await runWorker(machine, [], { MUSTER_URL: "http://127.0.0.1:9", MUSTER_WORKER_ID: "edge-7" });
+
+		expect(await worker.exited).toBe(78);
+
+		expect(worker.lines).toHaveLength(1);
+		expect(worker.lastWords?.why).toContain("MUSTER_WORKER_ID alone: MUSTER_WORKER_API_KEY is not set");
 	},
 	secondsForSlowMachines,
 );
@@ -55,7 +72,7 @@ test(
 
 		expect(worker.lines.map((line) => line.why)).toEqual([
 			expect.stringContaining("MUSTER_URL is not set"),
-			expect.stringContaining("MUSTER_ENROLL_TOKEN is not set"),
+			expect.stringMatching(/MUSTER_ENROLL_TOKEN is not set.* MUSTER_AUTO_ENROLLMENT_KEY; or MUSTER_WORKER_ID and MUSTER_WORKER_API_KEY/),
 			expect.stringContaining("MUSTER_WORKER_NAME is not set"),
 		]);
 	},

@@ -88,23 +88,6 @@ test(
 );
 
 test(
-	"A12: with an id and an API key the worker reports without enrolling, and without a name",
-	async () => {
-		await using plane = await startControlPlane();
-		using machine = new Machine();
-		const { workerId, apiKey } = plane.createWorker("given");
-		const env = { MUSTER_SERVER_ADDR: plane.url.replace("http://", ""), MUSTER_WORKER_ID: workerId, MUSTER_WORKER_API_KEY: apiKey };
-		await using _worker = await runWorker(machine, [], env);
-
-		await plane.until(() => plane.beats.length >= 1);
-
-		expect(plane.enrollCalls).toHaveLength(0);
-		expect(plane.connections).toEqual([{ workerId, apiKey, protocolVersion: 1 }]);
-	},
-	secondsForSlowMachines,
-);
-
-test(
 	"B6: a refusal of the credential is checked over HTTP and not believed at once: the worker stays, and keeps its only key",
 	async () => {
 		await using plane = await startControlPlane();

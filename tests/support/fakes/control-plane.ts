@@ -1,48 +1,25 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { buildSchema, graphql, GraphQLError } from "graphql";
+import { graphql, GraphQLError } from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import { type WebSocket, WebSocketServer } from "ws";
 import { systemRandom } from "../../../src/lib/random.ts";
 import { type Refusal, refusalStatus, refusals } from "../../../src/protocol/codes.ts";
 import { seal } from "../../../src/protocol/seal.ts";
 import { mintToken, type TokenKind } from "../../../src/protocol/token.ts";
-
-/**
- * A fake: a control plane that keeps the protocol (contract.graphql: enroll, heartbeat; graphql-transport-ws) in memory, so that the worker can be
- * tested alone. It remembers enrollments by id, admits one machine once, pins sockets to worker and name, and can be told what to do wrong next.
- */
-const schema = buildSchema(`
-	enum Outcome { NEW REUSED MOVED REPLAYED }
-	enum PendingReason { COLLISION APPROVAL_REQUIRED }
-	enum RejectionReason { ${refusals.join(" ")} }
-	input LabelInput { key: String! value: String! }
-	input SiteKeyCredential { siteCode: String! key: String! tenant: String }
-	input HostTokenCredential { token: String! sharedSecret: String! }
-	input EnrollCredential @oneOf { siteKey: SiteKeyCredential enrollmentKey: String hostToken: HostTokenCredential }
-	input WorkerFactsInput {
-		name: String! requestedId: String hostname: String! machineUid: String! platform: String version: String labels: [LabelInput!]
-	}
-	input EnrollInput { enrollmentId: String! credential: EnrollCredential! worker: WorkerFactsInput! replyKey: String }
-	type MeshJoin { provider: String! controlUrl: String! authKey: String serverMeshAddress: String }
-	type Enrolled {
-		workerId: ID! hostId: ID! name: String! outcome: Outcome! apiKey: String sealedApiKey: String serverAddress: String mesh: MeshJoin
-		heartbeatIntervalSeconds: Int!
-	}
-	type EnrollmentPending { workerId: ID! reason: PendingReason! retryAfterSeconds: Int! }
-	type EnrollmentRejected { reason: RejectionReason! message: String! retryAfterSeconds: Int serverTime: String! }
-	union EnrollResult = Enrolled | EnrollmentPending | EnrollmentRejected
-	input HeartbeatInput { bootId: String sequence: Int load1: Float memoryUsedBytes: Float uptimeSeconds: Float }
-	type HeartbeatPayload { serverTime: String! nextInSeconds: Float! }
-	type Query { version: String }
-	type Mutation { enroll(input: EnrollInput!): EnrollResult! heartbeat(input: HeartbeatInput): HeartbeatPayload! }
-`);
+import { Proofs, type SentProof } from "./proofs.ts";
+import { schema } from "./schema.ts";
 
 /** An enroll call as it came in. */
 export interface EnrollCall {
 	readonly enrollmentId: string;
 	readonly credential: Readonly<Record<string, unknown>>;
-	readonly worker: { readonly name: string; readonly machineUid: string; readonly [fact: string]: unknown };
+	readonly worker: {
+		readonly name: string;
+		readonly machineUid: string;
+		readonly requestedId?: string;
+		readonly [fact: string]: unknown;
+	};
 	readonly replyKey?: string;
 }
 
@@ -76,7 +53,11 @@ export type Mishap =
 	/** Answers only once the connection was given up. */
 	| { readonly kind: "stall" };
 
-/** The fake as its tests use it. Closes everything it opened when disposed of. */
+/**
+ * A fake: a control plane that keeps the protocol (contract.graphql: enroll, heartbeat; graphql-transport-ws) in memory, so that the worker can be
+ * tested alone. It remembers enrollments by id, admits one machine once, pins sockets to worker and name, and can be told what to do wrong next.
+ * Closes everything it opened when disposed of.
+ */
 export class ControlPlane implements AsyncDisposable {
 	readonly enrollCalls: EnrollCall[] = [];
 	readonly beats: Beat[] = [];
@@ -84,6 +65,8 @@ export class ControlPlane implements AsyncDisposable {
 	readonly connections: Readonly<Record<string, unknown>>[] = [];
 	/** Heartbeats without content, by which a worker checks its credential over HTTP. */
 	checks = 0;
+	/** How many of them had a right credential. */
+	takenChecks = 0;
 	/** Enroll calls answer in this way first, in order. */
 	readonly mishaps: Mishap[] = [];
 	/** Claims are held for an operator while true. */
@@ -91,6 +74,10 @@ export class ControlPlane implements AsyncDisposable {
 	/** What enroll replies give as the address to report to. */
 	serverAddress: string | null = null;
 	nextInSeconds = 0.1;
+	/** How far this server's clock is ahead of the machine's. */
+	clockOffsetMs = 0;
+	/** What checks auto-enrollment; knows no secret until one is given to it. */
+	readonly proofs: Proofs = new Proofs();
 	readonly #keys = new Set<string>();
 	readonly #replies = new Map<string, Answered>();
 	readonly #members = new Map<string, Member>();
@@ -115,9 +102,11 @@ export class ControlPlane implements AsyncDisposable {
 		return text;
 	}
 
-	/** Makes a worker with an API key, without enrollment. */
-	createWorker(name: string): { readonly workerId: string; readonly apiKey: string } {
-		return this.#admit(`created-${name}`, name).member;
+	/** Makes a worker with an API key, the given one or a new one, without enrollment. */
+	createWorker(name: string, apiKey?: string): { readonly workerId: string; readonly apiKey: string } {
+		const { member } = this.#admit({ machineUid: `created-${name}`, name });
+		member.apiKey = apiKey ?? member.apiKey;
+		return member;
 	}
 
 	/** Refuses a worker's credential from now on. */
@@ -200,7 +189,8 @@ export class ControlPlane implements AsyncDisposable {
 			heartbeat: ({ input }: { readonly input?: Omit<Beat, "workerId"> }, { member }: { readonly member?: Member }) => {
 				if (input === undefined) this.checks += 1;
 				if (member === undefined || member.revoked) throw new GraphQLError("Not a worker", { extensions: { code: "UNAUTHENTICATED" } });
-				if (input !== undefined) this.beats.push({ workerId: member.workerId, ...input });
+				if (input === undefined) this.takenChecks += 1;
+				else this.beats.push({ workerId: member.workerId, ...input });
 				this.#happened();
 				return { serverTime: new Date().toISOString(), nextInSeconds: this.nextInSeconds };
 			},
@@ -210,12 +200,18 @@ export class ControlPlane implements AsyncDisposable {
 	async #enroll(call: EnrollCall): Promise<Answered> {
 		this.enrollCalls.push(call);
 		const mishap = this.mishaps[0];
-		if (mishap?.kind === "refuse") return rejection(mishap.reason, mishap.retryAfterSeconds ?? null);
+		if (mishap?.kind === "refuse") return this.#refuse(mishap.reason, mishap.retryAfterSeconds ?? null);
+		const proof = call.credential.autoEnrollment as SentProof | undefined;
+		const unproven = proof === undefined ? undefined : this.proofs.refusalOf(call, proof, Date.now() + this.clockOffsetMs);
+		if (unproven !== undefined) return this.#refuse(unproven);
 		const known = this.#replies.get(call.enrollmentId);
 		if (known !== undefined) return { ...known, outcome: "REPLAYED" };
-		if (!this.#keys.has(presentedKey(call))) return rejection("invalid_token", null);
+		if (proof === undefined && !this.#keys.has(presentedKey(call))) return this.#refuse("invalid_token");
 		if (this.holding) return { __typename: "EnrollmentPending", workerId: "wrk_held", reason: "APPROVAL_REQUIRED", retryAfterSeconds: 0 };
-		const { member, outcome } = this.#admit(call.worker.machineUid, call.worker.name);
+		const { requestedId, machineUid } = call.worker;
+		const taken = [...this.#members].some(([uid, { workerId }]) => workerId === requestedId && uid !== machineUid);
+		if (taken) return this.#refuse("worker_exists");
+		const { member, outcome } = this.#admit(call.worker);
 		const sealed =
 			call.replyKey === undefined ? null : await seal(call.replyKey, mishap?.kind === "garble" ? "x" : call.enrollmentId, member.apiKey);
 		const reply: Answered = {
@@ -234,14 +230,22 @@ export class ControlPlane implements AsyncDisposable {
 		return reply;
 	}
 
-	#admit(machineUid: string, name: string): { readonly member: Member; readonly outcome: string } {
+	#refuse(reason: Refusal, retryAfterSeconds: number | null = null): Answered {
+		const serverTime = new Date(Date.now() + this.clockOffsetMs).toISOString();
+		return { __typename: "EnrollmentRejected", reason, message: `refused: ${reason}`, retryAfterSeconds, serverTime };
+	}
+
+	#admit({ machineUid, name, requestedId }: Pick<EnrollCall["worker"], "machineUid" | "name" | "requestedId">): {
+		readonly member: Member;
+		readonly outcome: string;
+	} {
 		const { text: apiKey } = mintToken("worker", systemRandom.bytes(38));
 		const known = this.#members.get(machineUid);
 		if (known !== undefined) {
 			known.apiKey = apiKey;
 			return { member: known, outcome: "REUSED" };
 		}
-		const member = { workerId: `wrk_${this.#members.size + 1}`, name, apiKey, revoked: false };
+		const member = { workerId: requestedId ?? `wrk_${this.#members.size + 1}`, name, apiKey, revoked: false };
 		this.#members.set(machineUid, member);
 		return { member, outcome: "NEW" };
 	}
@@ -278,16 +282,6 @@ function presentedKey({ credential }: EnrollCall): string {
 		readonly hostToken?: { readonly token: string };
 	};
 	return enrollmentKey ?? siteKey?.key ?? hostToken?.token ?? "";
-}
-
-function rejection(reason: Refusal, retryAfterSeconds: number | null): Answered {
-	return {
-		__typename: "EnrollmentRejected",
-		reason,
-		message: `refused: ${reason}`,
-		retryAfterSeconds,
-		serverTime: new Date().toISOString(),
-	};
 }
 
 /** The HTTP status goes by the verdict (DESIGN.md, Verdicts), under whatever names the document asked for it. */

@@ -1,29 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { inspect } from "node:util";
-import { systemRandom } from "../../../src/lib/random.ts";
-import { mintToken, type TokenKind } from "../../../src/protocol/token.ts";
 import { parseEndpoint } from "../../../worker/address.ts";
 import { exitCodeTable, helpText, parseCommandLine } from "../../../worker/cli.ts";
-import { type ParsedConfig, parseConfig } from "../../../worker/config.ts";
 import { flagOf, settingNames, settings } from "../../../worker/settings.ts";
 import { suggest } from "../../../worker/suggest.ts";
-
-const mint = (kind: TokenKind) => mintToken(kind, systemRandom.bytes(38)).text;
-const sharedSecret = "a shared secret of more than 32 characters";
-
-function parse(
-	args: readonly string[],
-	env: Readonly<Record<string, string>> = {},
-	files: Readonly<Record<string, string>> = {},
-): ParsedConfig {
-	const line = parseCommandLine(args);
-	const parsed = parseConfig(line.flags, env, (path) => {
-		const text = files[path];
-		if (text === undefined) throw new Error("ENOENT: no such file");
-		return text;
-	});
-	return { config: parsed.config, problems: [...line.problems, ...parsed.problems] };
-}
+import { parse } from "./parse.ts";
 
 describe("where a value comes from", () => {
 	const env = { MUSTER_WORKER_NAME: "variable" };
@@ -117,72 +97,6 @@ describe("slips of the pen", () => {
 	});
 });
 
-describe("strategies", () => {
-	test("S3: a site key needs its site's code; a tenant may be given", () => {
-		const key = mint("site");
-
-		expect(parse([], { MUSTER_ENROLL_TOKEN: key }).problems).toEqual([expect.stringContaining("MUSTER_SITE_CODE is not set")]);
-		expect(parse([], { MUSTER_ENROLL_TOKEN: key, MUSTER_SITE_CODE: "n", MUSTER_TENANT: "t" }).config.enrollKey).toMatchObject({
-			kind: "site",
-			siteCode: "n",
-			tenant: "t",
-		});
-	});
-
-	test("H4: a host token needs the shared secret", () => {
-		const token = mint("host");
-
-		expect(parse([], { MUSTER_ENROLL_TOKEN: token }).problems).toEqual([expect.stringContaining("MUSTER_SHARED_SECRET is not set")]);
-		expect(parse([], { MUSTER_ENROLL_TOKEN: token, MUSTER_SHARED_SECRET: sharedSecret }).config.enrollKey?.kind).toBe("host");
-	});
-
-	test("A13: an enrollment key with an API key is an error that names the two variables", () => {
-		const env = { MUSTER_ENROLL_TOKEN: mint("enroll"), MUSTER_WORKER_ID: "w", MUSTER_WORKER_API_KEY: "k", MUSTER_URL: "http://a" };
-
-		expect(parse([], env).problems).toEqual([expect.stringMatching(/MUSTER_ENROLL_TOKEN together with MUSTER_WORKER_API_KEY/)]);
-	});
-
-	test.each([
-		["MUSTER_WORKER_ID", "MUSTER_WORKER_API_KEY"],
-		["MUSTER_WORKER_API_KEY", "MUSTER_WORKER_ID"],
-	])("A12: %s without %s is an error that names both", (given, missing) => {
-		expect(parse([], { [given]: "x", MUSTER_URL: "http://a" }).problems).toEqual([
-			expect.stringMatching(new RegExp(`${given} alone: ${missing} is`)),
-		]);
-	});
-
-	test("A12: an API key needs an address, and no name", () => {
-		const env = { MUSTER_WORKER_ID: "w", MUSTER_WORKER_API_KEY: mint("worker") };
-
-		expect(parse([], env).problems).toEqual([expect.stringContaining("neither MUSTER_SERVER_ADDR nor MUSTER_URL")]);
-		expect(parse([], { ...env, MUSTER_SERVER_ADDR: "server:7480" }).problems).toEqual([]);
-	});
-
-	test("auto-enrollment is told to be missing from this version", () => {
-		expect(parse([], { MUSTER_AUTO_ENROLLMENT_KEY: sharedSecret }).problems).toEqual([
-			expect.stringContaining("not available in this version"),
-		]);
-	});
-
-	test.each([
-		["a mistyped key", mint("enroll").replace(/.$/, (last) => (last === "0" ? "1" : "0")), "it is no whole enroll key"],
-		["another text", "hunter2", "does not begin with"],
-		["a worker's API key", mint("worker"), "give it as MUSTER_WORKER_API_KEY"],
-	])("A16: %s in MUSTER_ENROLL_TOKEN is told without showing it", (_, token, why) => {
-		const { problems } = parse([], { MUSTER_ENROLL_TOKEN: token });
-
-		expect(problems).toEqual([expect.stringContaining(why)]);
-		expect(problems.join()).not.toContain(token);
-	});
-
-	test("no secret shows when a configuration is printed", () => {
-		const token = mint("host");
-		const { config } = parse([], { MUSTER_ENROLL_TOKEN: token, MUSTER_SHARED_SECRET: sharedSecret });
-
-		expect(`${inspect(config, { depth: 9 })}${JSON.stringify(config)}`).not.toMatch(new RegExp(`${token}|${sharedSecret}`));
-	});
-});
-
 describe("values", () => {
 	test.each([
 		["http://10.0.0.5:7480", "http://10.0.0.5:7480/graphql", "ws://10.0.0.5:7480/graphql"],
@@ -210,6 +124,13 @@ describe("values", () => {
 			{ key: "c", value: "" },
 		]);
 		expect(parse([], { MUSTER_LABELS: "a,b=1,b=2" }).problems).toHaveLength(2);
+	});
+
+	test("A6 A16: a name or tenant with a control character is told: no proof could be made over it", () => {
+		expect(parse([], { MUSTER_WORKER_NAME: "a\nb" }).problems).toEqual([expect.stringContaining('MUSTER_WORKER_NAME "a\\nb"')]);
+		expect(parse([], { MUSTER_AUTO_ENROLLMENT_KEY: "x".repeat(32), MUSTER_TENANT: "a\u0000" }).problems).toEqual([
+			expect.stringContaining("MUSTER_TENANT"),
+		]);
 	});
 
 	test("MUSTER_NODE_NAME is the same as MUSTER_WORKER_NAME; two different names are an error", () => {

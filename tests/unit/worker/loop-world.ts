@@ -92,6 +92,7 @@ export class World {
 /** An enrollment whose calls get these answers, the last one again and again. */
 export function played(answers: readonly (EnrollAnswer | Error)[], kept?: Error): Enrollment & { sent: number } {
 	return {
+		signed: false,
 		sent: 0,
 		send() {
 			const answer = answers[this.sent] ?? answers.at(-1);
@@ -101,6 +102,7 @@ export function played(answers: readonly (EnrollAnswer | Error)[], kept?: Error)
 		},
 		keep: () => (kept === undefined ? Promise.resolve({ identity }) : Promise.reject(kept)),
 		forget() {},
+		correctClock() {},
 	};
 }
 

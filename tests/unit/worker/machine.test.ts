@@ -4,7 +4,15 @@ import { type Refusal, refusalAnswer, refusals } from "../../../src/protocol/cod
 import { machine } from "../../../worker/machine.ts";
 import type { Claim, Effect, Enrolled, Event, Link, State } from "../../../worker/machine-state.ts";
 
-const claim: Claim = { thenExit: false, failures: 0, renewed: false, why: "no answer yet" };
+const claim: Claim = {
+	thenExit: false,
+	failures: 0,
+	renewed: false,
+	signed: false,
+	corrected: false,
+	resigned: false,
+	why: "no answer yet",
+};
 const link: Link = { failures: 0, doubt: undefined, replaced: 0, why: "" };
 const enrolled: Enrolled = {
 	__typename: "Enrolled",
@@ -46,9 +54,9 @@ const held: Event = {
 const unanswered: Event = { kind: "unanswered", why: "nobody there", permanent: false };
 
 const events = {
-	"started, no credential": { kind: "started", hasCredential: false, thenExit: false },
-	"started, credential": { kind: "started", hasCredential: true, thenExit: false },
-	"started, credential, enroll": { kind: "started", hasCredential: true, thenExit: true },
+	"started, no credential": { kind: "started", hasCredential: false, thenExit: false, signed: false },
+	"started, credential": { kind: "started", hasCredential: true, thenExit: false, signed: false },
+	"started, credential, enroll": { kind: "started", hasCredential: true, thenExit: true, signed: false },
 	enrolled: { kind: "replied", reply: enrolled },
 	held,
 	"refused for good": rejected("expired"),
