@@ -222,6 +222,8 @@ create table keys (
 	constraint keys_max_uses_check CHECK ((max_uses > 0)),
 	constraint keys_version_check CHECK ((version > 0))
 );
+CREATE INDEX keys_by_expiry ON keys USING btree (expires_at) WHERE ((kind = 'enroll'::text) AND (revoked_at IS NULL));
+CREATE INDEX keys_by_grace ON keys USING btree (grace_ends_at) WHERE (grace_ends_at IS NOT NULL);
 CREATE INDEX keys_by_host ON keys USING btree (host_id) WHERE (host_id IS NOT NULL);
 CREATE INDEX keys_by_tenant ON keys USING btree (tenant_id, kind, id);
 CREATE UNIQUE INDEX keys_one_active_auto ON keys USING btree (tenant_id) WHERE ((kind = 'auto'::text) AND active);
@@ -259,6 +261,47 @@ create table tenants (
 	worker_name_pattern text,
 	constraint tenants_pkey PRIMARY KEY (id),
 	constraint tenants_slug_key UNIQUE (slug)
+);
+
+create table webhook_deliveries (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	webhook_id text collate "C" not null,
+	type text collate "C" not null,
+	data jsonb not null,
+	state text collate "C" not null,
+	attempts integer not null,
+	created_at timestamp(3) with time zone not null,
+	next_attempt_at timestamp(3) with time zone,
+	finished_at timestamp(3) with time zone,
+	last_status integer,
+	last_error text,
+	constraint webhook_deliveries_pkey PRIMARY KEY (id),
+	constraint webhook_deliveries_tenant_id_webhook_id_fkey FOREIGN KEY (tenant_id, webhook_id) REFERENCES webhooks(tenant_id, id) ON DELETE CASCADE,
+	constraint webhook_deliveries_check CHECK (((state = 'PENDING'::text) = (next_attempt_at IS NOT NULL))),
+	constraint webhook_deliveries_check1 CHECK (((state = 'PENDING'::text) = (finished_at IS NULL))),
+	constraint webhook_deliveries_state_check CHECK ((state = ANY (ARRAY['PENDING'::text, 'DELIVERED'::text, 'FAILED'::text]))),
+	constraint webhook_deliveries_type_check CHECK ((type = ANY (ARRAY['alert.raised'::text, 'alert.test'::text])))
+);
+CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries USING btree (tenant_id, webhook_id, id);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries USING btree (next_attempt_at) WHERE (state = 'PENDING'::text);
+CREATE INDEX webhook_deliveries_finished ON webhook_deliveries USING btree (finished_at) WHERE (state <> 'PENDING'::text);
+CREATE INDEX webhook_deliveries_pending ON webhook_deliveries USING btree (tenant_id, webhook_id) WHERE (state = 'PENDING'::text);
+
+create table webhooks (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	url text not null,
+	kinds text[] collate "C",
+	description text,
+	secret_sealed text collate "C" not null,
+	created_at timestamp(3) with time zone not null,
+	disabled_at timestamp(3) with time zone,
+	last_delivered_at timestamp(3) with time zone,
+	last_error text,
+	constraint webhooks_pkey PRIMARY KEY (id),
+	constraint webhooks_tenant_id_id_key UNIQUE (tenant_id, id),
+	constraint webhooks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
 );
 
 create table workers (

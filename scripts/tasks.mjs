@@ -6,6 +6,9 @@ const bin = (root, name) => join(root, "node_modules", ".bin", name);
 export const tasks = {
 	start: ({ args, runtime }) => [{ command: runtime("src/main.ts", ["serve", ...args]), cwd: process.env.INIT_CWD }],
 	token: ({ args, runtime }) => [{ command: runtime("src/main.ts", ["token", ...args]), cwd: process.env.INIT_CWD }],
+	"rotate-master-key": ({ args, runtime }) => [
+		{ command: runtime("src/main.ts", ["rotate-master-key", ...args]), cwd: process.env.INIT_CWD },
+	],
 	schema: ({ args, runtime }) => [{ command: runtime("scripts/schema.ts", args, "bun") }],
 	"schema:sql": ({ args, runtime }) => [{ command: runtime("scripts/schema-sql.ts", args, "bun") }],
 	demo: ({ args, runtime }) => [{ command: runtime("scripts/demo.ts", args) }],

@@ -42,12 +42,16 @@ export interface Config {
 	readonly sharedSecret: Secret | undefined;
 	/** The auto-enrollment secret of the default tenant, when it comes from the environment. */
 	readonly autoEnrollmentKey: Secret | undefined;
+	/** How long auto-enrollment may be on before that raises an alert (A19). */
+	readonly autoEnrollmentAlertHours: number;
 	readonly externalWorkers: boolean;
 	readonly heartbeatSeconds: number;
 	readonly staleSeconds: number;
 	/** Refused attempts a minute per scope and source. */
 	readonly rateLimitPerMinute: number;
 	readonly lockout: { readonly failures: number; readonly seconds: number };
+	/** Whether webhooks may be sent to addresses that are not public. */
+	readonly webhookPrivateAddresses: boolean;
 	/** CIDRs whose X-Forwarded-For is believed. */
 	readonly trustedProxies: readonly string[];
 	readonly introspection: boolean;
@@ -75,12 +79,14 @@ const fields = {
 	MUSTER_OIDC_AUDIENCE: textField("the audience its tokens carry"),
 	MUSTER_SHARED_SECRET: secretField(32),
 	MUSTER_AUTO_ENROLLMENT_KEY: secretField(32),
+	MUSTER_AUTO_ENROLLMENT_ALERT_HOURS: wholeNumberField(1, 8_760, "hours"),
 	MUSTER_EXTERNAL_WORKERS: switchField(),
 	MUSTER_HEARTBEAT_SECONDS: secondsField(1, 3_600),
 	MUSTER_STALE_SECONDS: secondsField(2, 86_400),
 	MUSTER_RATE_LIMIT: wholeNumberField(1, 1_000_000, "refused attempts a minute"),
 	MUSTER_LOCKOUT: lockoutField(),
 	MUSTER_TRUSTED_PROXIES: cidrsField(),
+	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: switchField(),
 	MUSTER_MESH: oneOf(["none"], ["headscale"]),
 	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
 	MUSTER_INTROSPECTION: switchField(),
@@ -137,12 +143,14 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		oidc: issuer === undefined || audience === undefined ? undefined : Object.freeze({ issuer, audience }),
 		sharedSecret: values.MUSTER_SHARED_SECRET,
 		autoEnrollmentKey: values.MUSTER_AUTO_ENROLLMENT_KEY,
+		autoEnrollmentAlertHours: values.MUSTER_AUTO_ENROLLMENT_ALERT_HOURS ?? 24,
 		externalWorkers: values.MUSTER_EXTERNAL_WORKERS ?? true,
 		heartbeatSeconds,
 		staleSeconds,
 		rateLimitPerMinute: values.MUSTER_RATE_LIMIT ?? 10,
 		lockout: Object.freeze(values.MUSTER_LOCKOUT ?? { failures: 10, seconds: 900 }),
 		trustedProxies: Object.freeze(values.MUSTER_TRUSTED_PROXIES ?? []),
+		webhookPrivateAddresses: values.MUSTER_WEBHOOK_PRIVATE_ADDRESSES ?? false,
 		introspection: values.MUSTER_INTROSPECTION ?? true,
 		log: Object.freeze({ level: values.MUSTER_LOG_LEVEL ?? "info", format: values.MUSTER_LOG_FORMAT ?? "text" }),
 	};

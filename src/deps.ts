@@ -26,10 +26,15 @@ export interface Deps {
 /** The part of the configuration that the domain acts on. */
 export interface Settings {
 	readonly externalWorkers: boolean;
+	readonly autoEnrollmentAlertHours: number;
 	readonly heartbeatSeconds: number;
 	readonly staleSeconds: number;
 	/** Where workers are told to go after enrollment; null: where they enrolled. */
 	readonly serverAddress: string | null;
+	/** Where workers reach this server, as a URL. Known once it listens. */
+	publicUrl(): string;
 	/** The cluster's secret for host tokens; null: they answer not_configured. */
 	readonly sharedSecret: Secret | null;
+	/** Whether webhooks may be sent to addresses that are not public. Default false. */
+	readonly webhookPrivateAddresses: boolean;
 }

@@ -1,13 +1,18 @@
 import { clearInterval, setInterval } from "node:timers";
 import type { Deps } from "./deps.ts";
+import { warnOfLeftOn } from "./auto-enrollment/left-on.ts";
+import { pruneNonces } from "./enrollment/auto-store.ts";
 import { pruneReplies } from "./enrollment/store.ts";
+import { warnOfExpiringKeys } from "./keys/expiry.ts";
 import { pruneEvents } from "./events/store.ts";
 import { sweepStaleHosts } from "./hosts/hosts.ts";
+import { pruneDeliveries } from "./webhooks/store.ts";
 
 /** Rows taken in one pruning step: short enough to hold no lock long. */
 const pruneMax = 1_000;
 
-/** Starts the timed work of one server process: stale hosts, old replies, old events. Several servers may do it at once. Returns what stops it. */
+/** Starts the timed work of one server process: stale hosts, what has
+ * had its time, and alerts about what ends soon or was left on. Several servers may do it at once. Returns what stops it. */
 export function startHousekeeping(deps: Deps): () => Promise<void> {
 	const { staleSeconds } = deps.settings;
 	let running: Promise<void> | undefined;
@@ -20,6 +25,10 @@ export function startHousekeeping(deps: Deps): () => Promise<void> {
 		if (degraded > 0) deps.metrics.hostsDegraded(degraded);
 		await pruneReplies(deps.db.sql, deps.clock.now(), pruneMax);
 		await pruneEvents(deps.db.sql, pruneMax);
+		await pruneDeliveries(deps.db.sql, pruneMax);
+		await pruneNonces(deps.db.sql, pruneMax);
+		await warnOfExpiringKeys(deps);
+		await warnOfLeftOn(deps, deps.settings.autoEnrollmentAlertHours);
 	}
 
 	const timer = setInterval(

@@ -13,6 +13,7 @@ import { type Log, openLog } from "./lib/log.ts";
 import { systemRandom } from "./lib/random.ts";
 import { exitCodes } from "./protocol/codes.ts";
 import { firstSite, quickStart } from "./quick-start.ts";
+import { rotateMasterKey } from "./rotate-master-key.ts";
 import type { Runtime } from "./runtime/port.ts";
 import { selectRuntime } from "./runtime/select.ts";
 import { keptSecret, makeDataDir, writePrivate } from "./secrets.ts";
@@ -29,7 +30,8 @@ async function main(chosen: Runtime): Promise<void> {
 	const [command = "serve", ...args] = process.argv.slice(2);
 	if (command === "serve") return serve(chosen, config());
 	if (command === "token") return token(chosen, config(), args);
-	fail(exitCodes.usage, `Unknown command "${command}": the commands are serve and token`);
+	if (command === "rotate-master-key") return rotate(chosen, config());
+	fail(exitCodes.usage, `Unknown command "${command}": the commands are serve, token and rotate-master-key`);
 }
 
 function config(): Config {
@@ -114,6 +116,19 @@ async function token(chosen: Runtime, settings: Config, args: readonly string[])
 	if (settings.jwtSecret === undefined) await makeDataDir(dataDir);
 	const secret = settings.jwtSecret ?? (await keptSecret(dataDir, "jwt-secret", systemRandom));
 	process.stdout.write(`${await mintAdminToken(secret, systemClock, wanted)}\n`, () => chosen.exit(exitCodes.ok));
+}
+
+/** Seals the database's secrets anew and says how many. */
+async function rotate(chosen: Runtime, settings: Config): Promise<void> {
+	try {
+		const line = await rotateMasterKey(
+			settings,
+			openLog(settings.log, (text) => process.stderr.write(`${text}\n`)),
+		);
+		process.stdout.write(`${line}\n`, () => chosen.exit(exitCodes.ok));
+	} catch (error) {
+		fail(exitCodes.unavailable, `Cannot rotate the master key: ${error instanceof Error ? error.message : String(error)}`);
+	}
 }
 
 function tokenArguments(args: readonly string[]) {

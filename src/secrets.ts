@@ -25,6 +25,19 @@ export async function keptSecret(dataDir: string, name: string, random: Random):
 	return new Secret(made);
 }
 
+/** Where a rotation keeps the master key it replaces until everything is sealed anew. */
+export const formerKeysFile = "master-key-former";
+
+/** The master key that the data directory holds, made when there is none, and the one before it when a rotation stopped half way. */
+export async function generatedKeys(
+	dataDir: string,
+	random: Random,
+): Promise<{ readonly current: Secret; readonly former: readonly Secret[] }> {
+	const former = await readFile(join(dataDir, formerKeysFile), "utf8").catch(() => "");
+	const current = await keptSecret(dataDir, "master-key", random);
+	return { current, former: former.trim() === "" ? [] : [new Secret(former.trim())] };
+}
+
 /** Writes a file that only its owner may read, in one step. */
 export async function writePrivate(file: string, text: string): Promise<void> {
 	await writeFile(`${file}.new`, `${text}\n`, { mode: 0o600 });

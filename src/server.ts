@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import { join, resolve } from "node:path";
 import { type Authenticator, createAuthenticator, type Shown } from "./auth/authenticate.ts";
 import type { Principal } from "./auth/principal.ts";
-import { isCredentialLive } from "./auth/store.ts";
+import { isCredentialLive, tenantBySlug } from "./auth/store.ts";
+import { applyEnvironment } from "./auto-enrollment/auto-enrollment.ts";
 import { tokenVerifier } from "./auth/tokens.ts";
 import type { Config } from "./config.ts";
 import { openDb } from "./db/client.ts";
@@ -22,6 +23,7 @@ import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { openHasher } from "./keys/hasher.ts";
+import { checkSealed } from "./keys/reseal.ts";
 import { openVault } from "./keys/vault.ts";
 import { formatListenAddress, type ListenAddress } from "./lib/address.ts";
 import { systemClock } from "./lib/clock.ts";
@@ -32,7 +34,8 @@ import type { Secret } from "./lib/secret.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
-import { keptSecret, makeDataDir } from "./secrets.ts";
+import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
+import { openDeliverer } from "./webhooks/deliver.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
 
@@ -73,7 +76,10 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const dataDir = resolve(config.dataDir);
 	await makeDataDir(dataDir);
 	const jwtSecret = config.jwtSecret ?? (await keptSecret(dataDir, "jwt-secret", systemRandom));
-	const masterKey = config.masterKey ?? (await keptSecret(dataDir, "master-key", systemRandom));
+	const keys =
+		config.masterKey === undefined
+			? await generatedKeys(dataDir, systemRandom)
+			: { current: config.masterKey, former: config.formerMasterKeys };
 	const metrics = createMetrics();
 	const database = config.database ?? (await embedded(dataDir, log, undo));
 	const applied = await migrate({ directUrl: database.directUrl, dir: migrationsDir, log });
@@ -83,6 +89,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics, processId: randomUUID() });
 	undo.push(() => bus.close());
 
+	const place = { url: config.publicUrl ?? urlOf(config.listen) };
 	const deps: Deps = {
 		db,
 		bus,
@@ -92,20 +99,29 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		random: systemRandom,
 		mintId: idMint(systemClock, systemRandom),
 		hasher: openHasher(metrics),
-		vault: openVault(masterKey, config.formerMasterKeys, systemRandom),
+		vault: openVault(keys.current, keys.former, systemRandom),
 		settings: {
 			externalWorkers: config.externalWorkers,
+			autoEnrollmentAlertHours: config.autoEnrollmentAlertHours,
 			heartbeatSeconds: config.heartbeatSeconds,
 			staleSeconds: config.staleSeconds,
 			serverAddress: config.serverAddr ?? null,
 			sharedSecret: config.sharedSecret ?? null,
+			publicUrl: () => place.url,
+			webhookPrivateAddresses: config.webhookPrivateAddresses,
 		},
 	};
+	await checkSealed(deps);
+	const defaultTenant = await tenantBySlug(db.sql, "default");
+	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
 	undo.push(startHousekeeping(deps));
+	const deliverer = openDeliverer(deps);
+	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
-	const parts = { deps, heartbeats, enroller: createEnroller(deps, createProver(deps), limiter) };
+	const prover = createProver(deps);
+	const parts = { deps, heartbeats, prover, enroller: createEnroller(deps, prover, limiter) };
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
 	const app = createApp<Principal, GraphQLContext>({
@@ -143,8 +159,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	);
 	listeners.push(metricsListener);
 	const [first] = listeners;
-	const url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
-	return { url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+	place.url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
+	return { url: place.url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
 }
 
 /** Opens a listener; a taken port is an error that names the address, the variable and the remedy. */
@@ -195,7 +211,7 @@ function socketHooks(deps: Deps, authenticator: Authenticator, live: ReturnType<
 			if (principal.kind === "worker") {
 				live.opened(principal, socket);
 				// A revocation between the login and this moment found no socket to close.
-				isCredentialLive(deps.db.sql, principal.credentialId).then(
+				isCredentialLive(deps.db.sql, principal).then(
 					(alive) => alive || socket.close(closeCodes.credentialRevoked, "The worker's credential was revoked"),
 					(error: unknown) => deps.log.warn("socket.recheck_failed", { error }),
 				);

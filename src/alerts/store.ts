@@ -2,6 +2,7 @@ import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
 import { count, parseFirst, parseRows, time } from "../db/rows.ts";
 import { append } from "../events/outbox.ts";
+import { queueAlerts } from "../webhooks/store.ts";
 import { type AlertRecord, alertKinds, type NewAlert } from "./alert.ts";
 
 const row = v.object({
@@ -21,7 +22,7 @@ function columns(sql: Sql | Tx) {
 	return sql`id, tenant_id, at, kind, severity, message, worker_id, host_id, site_id, acknowledged_at`;
 }
 
-/** Raises alerts in the transaction of what they tell of, with an event each. One whose topic was raised before is left out. */
+/** Raises alerts in the transaction of what they tell of, with an event each and a delivery to each webhook that wants it. One whose topic was raised before is left out. */
 export async function raiseAlerts(tx: Tx, alerts: readonly NewAlert[]): Promise<void> {
 	if (alerts.length === 0) return;
 	const rows = await tx`
@@ -33,6 +34,10 @@ export async function raiseAlerts(tx: Tx, alerts: readonly NewAlert[]): Promise<
 		on conflict (tenant_id, topic) where topic is not null do nothing
 		returning ${columns(tx)}`;
 	const raised = parseRows(row, rows);
+	await queueAlerts(
+		tx,
+		raised.map(({ id }) => id),
+	);
 	await append(
 		tx,
 		raised.map((alert) => ({ tenantId: alert.tenantId, event: { kind: "alert", alert } })),

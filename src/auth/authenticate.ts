@@ -5,7 +5,8 @@ import { boundedMap } from "../lib/bounded-map.ts";
 import { lockWorker } from "../workers/store.ts";
 import { parseToken, sameBytes, sha256 } from "../protocol/token.ts";
 import type { AnonymousPrincipal, Principal, WorkerPrincipal } from "./principal.ts";
-import { credentialBySelector, firstUse, insertTenant, tenantBySlug } from "./store.ts";
+import { touchApiKey } from "../keys/api-key-store.ts";
+import { type CredentialRow, credentialBySelector, credentialByText, firstUse, insertTenant, tenantBySlug } from "./store.ts";
 import type { TokenVerifier } from "./tokens.ts";
 
 /** What a client showed, from headers or from `connection_init`. */
@@ -29,6 +30,7 @@ const refusedWorker: AnonymousPrincipal = { kind: "anonymous", why: "The worker 
 /** Makes an authenticator. Tenants' ids are remembered; credentials are looked up each time, so that a revocation counts at once. */
 export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" | "log">, tokens: TokenVerifier): Authenticator {
 	const tenants = boundedMap<string>(10_000);
+	const noted = boundedMap<number>(10_000);
 
 	async function tenantOf(slug: string, mayMake: boolean): Promise<string | undefined> {
 		const known = tenants.get(slug);
@@ -57,14 +59,20 @@ export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" |
 
 	async function worker(apiKey: string, shown: Shown): Promise<WorkerPrincipal | AnonymousPrincipal> {
 		const token = parseToken(apiKey);
-		if (token?.kind !== "worker") return refusedWorker;
-		const found = await credentialBySelector(deps.db.sql, token.selector);
-		const right = sameBytes(found?.hash ?? new Uint8Array(32), sha256(token.secret));
+		if (token === undefined ? apiKey.startsWith("mst_") : token.kind !== "worker") return refusedWorker;
+		const hash = sha256(token?.secret ?? apiKey);
+		const workerId = shown.workerId ?? "";
+		const found =
+			token === undefined
+				? await credentialByText(deps.db.sql, hash, workerId)
+				: await credentialBySelector(deps.db.sql, token.selector, workerId);
+		const right = sameBytes(found?.hash ?? new Uint8Array(32), hash);
 		if (found === undefined || !right || found.revoked || found.state !== "ACTIVE" || found.workerId !== shown.workerId) {
 			return refuseWorker(shown, found?.tenantId);
 		}
 		if (shown.nodeName !== undefined && shown.nodeName !== found.name) return refuseWorker(shown, found.tenantId);
 		if (!found.used) await noteFirstUse(found);
+		if (!found.own) noteUse(found.id);
 		return {
 			kind: "worker",
 			tenantId: found.tenantId,
@@ -93,7 +101,15 @@ export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" |
 		return refusedWorker;
 	}
 
-	async function noteFirstUse(credential: { readonly id: string; readonly tenantId: string; readonly workerId: string }): Promise<void> {
+	/** Once a minute at most: ten thousand workers on one key must not write its row ten thousand times. */
+	function noteUse(credentialId: string): void {
+		const now = deps.clock.now();
+		if (now - (noted.get(credentialId) ?? 0) < 60_000) return;
+		noted.set(credentialId, now);
+		touchApiKey(deps.db.sql, credentialId, now).catch((error: unknown) => deps.log.warn("auth.note_failed", { error }));
+	}
+
+	async function noteFirstUse(credential: CredentialRow): Promise<void> {
 		await deps.db.tx(async (tx) => {
 			await lockWorker(tx, credential.tenantId, credential.workerId);
 			const credentialIds = await firstUse(tx, credential, deps.clock.now());
@@ -107,7 +123,10 @@ export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" |
 	return {
 		authenticate(shown) {
 			if (shown.bearer === undefined) return Promise.resolve({ kind: "anonymous", why: null });
-			return shown.bearer.startsWith("mst_") ? worker(shown.bearer, shown) : operator(shown.bearer, shown.sourceAddress);
+			// An API key may be an admin's own text: who names a worker with it is one.
+			return shown.bearer.startsWith("mst_") || shown.workerId !== undefined
+				? worker(shown.bearer, shown)
+				: operator(shown.bearer, shown.sourceAddress);
 		},
 	};
 }

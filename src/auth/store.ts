@@ -16,6 +16,8 @@ const credentialRow = v.object({
 	id: v.string(),
 	tenantId: v.string(),
 	workerId: v.string(),
+	/** False for an API key that several workers may use. */
+	own: v.boolean(),
 	hash: v.instance(Uint8Array),
 	revoked: v.boolean(),
 	used: v.boolean(),
@@ -27,16 +29,29 @@ const credentialRow = v.object({
 });
 export type CredentialRow = v.InferOutput<typeof credentialRow>;
 
-/** The credential with this selector and the worker it is of. */
-export async function credentialBySelector(sql: Sql, selector: string): Promise<CredentialRow | undefined> {
+/** The credential with this selector and the worker it is of; of an API key that several may use, this worker if it is one of them. */
+export async function credentialBySelector(sql: Sql, selector: string, workerId: string): Promise<CredentialRow | undefined> {
+	return parseFirst(credentialRow, await sql`${credential(sql, workerId)} where c.selector = ${selector} limit 1`);
+}
+
+/**
+ * The API key that is this whole text, of the worker that may use it. Undefined also when two tenants chose the same text and the same worker
+ * id: nobody could say which of them asks.
+ */
+export async function credentialByText(sql: Sql, hash: Uint8Array, workerId: string): Promise<CredentialRow | undefined> {
 	const rows = await sql`
-		select c.id, c.tenant_id, c.worker_id, c.hash, c.revoked_at is not null as revoked, c.first_used_at is not null as used,
-			w.state, w.name, h.id as host_id, h.name as host_name, w.site_id
+		${credential(sql, workerId)} where c.hash = ${hash} and c.worker_id is null and c.revoked_at is null limit 2`;
+	return rows.length === 1 ? parseFirst(credentialRow, rows) : undefined;
+}
+
+function credential(sql: Sql, workerId: string) {
+	return sql`
+		select c.id, c.tenant_id, w.id as worker_id, c.worker_id is not null as own, c.hash, c.revoked_at is not null as revoked,
+			coalesce(c.first_used_at, g.first_used_at) is not null as used, w.state, w.name, h.id as host_id, h.name as host_name, w.site_id
 		from credentials c
-		join workers w on w.tenant_id = c.tenant_id and w.id = c.worker_id
-		left join hosts h on h.tenant_id = w.tenant_id and h.worker_id = w.id
-		where c.selector = ${selector} limit 1`;
-	return parseFirst(credentialRow, rows);
+		left join api_key_grants g on c.worker_id is null and g.credential_id = c.id and g.tenant_id = c.tenant_id and g.worker_id = ${workerId}
+		join workers w on w.tenant_id = c.tenant_id and w.id = coalesce(c.worker_id, g.worker_id)
+		left join hosts h on h.tenant_id = w.tenant_id and h.worker_id = w.id`;
 }
 
 /**
@@ -45,32 +60,46 @@ export async function credentialBySelector(sql: Sql, selector: string): Promise<
  */
 export async function firstUse(
 	tx: Tx,
-	credential: { readonly id: string; readonly tenantId: string; readonly workerId: string },
+	credential: Pick<CredentialRow, "id" | "tenantId" | "workerId" | "own">,
 	at: number,
 ): Promise<string[]> {
-	const marked = await tx`
-		update credentials set first_used_at = ${new Date(at)} where id = ${credential.id} and first_used_at is null and revoked_at is null returning created_at`;
-	if (marked.length === 0) return [];
+	const { id, tenantId, workerId } = credential;
+	const marked = credential.own
+		? await tx`
+			update credentials set first_used_at = ${new Date(at)} where id = ${id} and first_used_at is null and revoked_at is null returning seq`
+		: await tx`
+			update api_key_grants set first_used_at = ${new Date(at)}
+			where tenant_id = ${tenantId} and worker_id = ${workerId} and credential_id = ${id} and first_used_at is null returning seq`;
+	const seq = parseFirst(v.object({ seq: v.bigint() }), marked)?.seq;
+	if (seq === undefined) return [];
 	const revoked = await tx`
 		update credentials set revoked_at = ${new Date(at)}
-		where tenant_id = ${credential.tenantId} and worker_id = ${credential.workerId} and seq < (select seq from credentials where id = ${credential.id}) and revoked_at is null
-		returning id`;
-	return parseRows(v.object({ id: v.string() }), revoked).map(({ id }) => id);
+		where tenant_id = ${tenantId} and worker_id = ${workerId} and seq < ${seq} and revoked_at is null returning id`;
+	const taken = await tx`
+		delete from api_key_grants where tenant_id = ${tenantId} and worker_id = ${workerId} and seq < ${seq} returning credential_id as id`;
+	return parseRows(v.object({ id: v.string() }), [...revoked, ...taken]).map(({ id }) => id);
 }
 
-/** Whether a credential is still good. */
-export async function isCredentialLive(sql: Sql, id: string): Promise<boolean> {
+/** Whether a worker may still use a credential. */
+export async function isCredentialLive(
+	sql: Sql,
+	{ credentialId, tenantId, workerId }: { readonly credentialId: string; readonly tenantId: string; readonly workerId: string },
+): Promise<boolean> {
 	const rows = await sql`
 		select c.id from credentials c
-		join workers w on w.tenant_id = c.tenant_id and w.id = c.worker_id and w.state = 'ACTIVE'
-		where c.id = ${id} and c.revoked_at is null`;
+		join workers w on w.tenant_id = c.tenant_id and w.id = ${workerId} and w.state = 'ACTIVE'
+		where c.id = ${credentialId} and c.tenant_id = ${tenantId} and c.revoked_at is null
+			and (c.worker_id = w.id or exists (
+				select from api_key_grants g where g.tenant_id = w.tenant_id and g.worker_id = w.id and g.credential_id = c.id))`;
 	return rows.length === 1;
 }
 
-/** Revokes every credential of a worker. Returns the ids. */
+/** Revokes every credential of a worker, and takes from it the API keys that it shares. Returns the ids. */
 export async function revokeCredentials(tx: Tx, tenantId: string, workerId: string, at: number): Promise<string[]> {
+	const taken =
+		await tx`delete from api_key_grants where tenant_id = ${tenantId} and worker_id = ${workerId} returning credential_id as id`;
 	const rows = await tx`
 		update credentials set revoked_at = ${new Date(at)}
 		where tenant_id = ${tenantId} and worker_id = ${workerId} and revoked_at is null returning id`;
-	return parseRows(v.object({ id: v.string() }), rows).map(({ id }) => id);
+	return parseRows(v.object({ id: v.string() }), [...rows, ...taken]).map(({ id }) => id);
 }

@@ -1,18 +1,29 @@
 import { absurd } from "../lib/absurd.ts";
 import type { IdMint } from "../lib/id.ts";
 import type { Outcome } from "../protocol/codes.ts";
-import type { HostRecord } from "../hosts/host.ts";
 import type { WorkerView } from "../workers/worker.ts";
-import { enrolledHost, enrolledWorker, heldWorker, newHost } from "./claimant.ts";
+import { enrolledHost, enrolledWorker, heldHost, heldWorker } from "./claimant.ts";
 import type { Verdict } from "./decide.ts";
 import { noteAttempt } from "./note.ts";
 import type { ProvenRequest } from "./request.ts";
 import type { EnrollResult } from "./result.ts";
+import { overloadedRetrySeconds } from "./limits.ts";
 import { pair, type World, workerOf } from "./world.ts";
-import { addCredential, countUse, raise, remember, storeHost, storeWorker, warnOfUnfamiliarName } from "./write.ts";
+import {
+	addCredential,
+	countUse,
+	detachHost,
+	raise,
+	remember,
+	rememberNonce,
+	storeHost,
+	storeWorker,
+	warnOfUnfamiliarName,
+} from "./write.ts";
 
 /** Carries one verdict into the world and its changes, and says what the worker is told. Touches no database. */
 export function apply(world: World, request: ProvenRequest, verdict: Verdict, now: number, mintId: IdMint): EnrollResult {
+	rememberNonce(world, request, now);
 	switch (verdict.kind) {
 		case "admit":
 			return admit(world, request, verdict.workerId, verdict.outcome, now, mintId);
@@ -38,7 +49,12 @@ export function apply(world: World, request: ProvenRequest, verdict: Verdict, no
 				now,
 				mintId,
 			);
-			return { kind: "rejected", reason: verdict.why, message: verdict.detail, retryAfterSeconds: null };
+			return {
+				kind: "rejected",
+				reason: verdict.why,
+				message: verdict.detail,
+				retryAfterSeconds: verdict.why === "overloaded" ? overloadedRetrySeconds : null,
+			};
 		}
 		default:
 			return absurd(verdict);
@@ -58,12 +74,13 @@ function admit(
 	const worker = enrolledWorker(world, request, old, now);
 	const host = enrolledHost(world, request, worker, now);
 	const view: WorkerView = { ...worker, hostId: host.id };
+	if (worker.hostId !== null && worker.hostId !== host.id) detachHost(world, worker.hostId);
 	storeWorker(world, view, old === undefined);
 	storeHost(world, host);
 	addCredential(world, request, worker.id, now);
 	remember(world, request, worker.id, host.id, { state: "admitted", outcome, now });
 	// A claim that was held has had its use counted when it was held.
-	if (prior?.state !== "held") countUse(world, request, worker.id, now);
+	if (prior?.state !== "held") countUse(world, request, worker.id, now, mintId);
 	if (outcome === "NEW") warnOfUnfamiliarName(world, request, view, now, mintId);
 	noteAttempt(world, request, { accepted: true, outcome, reason: null, workerId: worker.id, hostId: host.id }, null, now, mintId);
 	return {
@@ -82,7 +99,8 @@ function replay(world: World, request: ProvenRequest, workerId: string, sealed: 
 	const worker = workerOf(world, request.tenantId, workerId);
 	const hostId = prior?.hostId ?? worker?.hostId ?? "";
 	if (sealed === null && prior !== undefined) {
-		if (prior.credentialId !== null && !world.changes.credentials.delete(prior.credentialId))
+		// The shared API key of a tenant is handed out again, not replaced.
+		if (!request.fresh.shared && prior.credentialId !== null && !world.changes.credentials.delete(prior.credentialId))
 			world.changes.replaced.add(prior.credentialId);
 		addCredential(world, request, workerId, now);
 		const next = { ...prior, credentialId: request.fresh.credentialId, credentialUsed: false, credentialRevoked: false };
@@ -111,10 +129,10 @@ function hold(
 	const known = verdict.workerId === undefined ? undefined : workerOf(world, request.tenantId, verdict.workerId);
 	const worker = known ?? heldWorker(world, request, verdict.why, now);
 	if (known === undefined) {
-		const host: HostRecord = { ...newHost(request, worker, now), state: "PENDING", lastKnownState: "PENDING", monitoringSince: null };
+		const host = heldHost(world, request, worker, now);
 		storeWorker(world, { ...worker, hostId: host.id }, true);
 		storeHost(world, host);
-		countUse(world, request, worker.id, now);
+		countUse(world, request, worker.id, now, mintId);
 		if (verdict.why === "COLLISION") {
 			raise(world, request, now, mintId, {
 				kind: "COLLISION",
@@ -127,7 +145,11 @@ function hold(
 	}
 	const prior = world.priors.get(pair(request.tenantId, request.enrollmentId));
 	if (prior?.state !== "held")
-		remember(world, request, worker.id, worker.hostId ?? request.fresh.hostId, { state: "held", outcome: null, now });
+		remember(world, request, worker.id, workerOf(world, request.tenantId, worker.id)?.hostId ?? request.fresh.hostId, {
+			state: "held",
+			outcome: null,
+			now,
+		});
 	noteAttempt(
 		world,
 		request,

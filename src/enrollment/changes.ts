@@ -18,6 +18,21 @@ export interface CredentialRow {
 	readonly createdAt: number;
 }
 
+/** A worker that may use a credential which is not its own alone. */
+export interface GrantRow {
+	readonly tenantId: string;
+	readonly workerId: string;
+	readonly credentialId: string;
+	readonly at: number;
+}
+
+/** A nonce and until when it is remembered. */
+export interface NonceRow {
+	readonly tenantId: string;
+	readonly nonce: string;
+	readonly expiresAt: number;
+}
+
 export interface KeyUse {
 	readonly id: string;
 	readonly uses: number;
@@ -33,6 +48,10 @@ export interface Changes {
 	readonly newHosts: Map<string, HostRecord>;
 	readonly oldHosts: Map<string, HostRecord>;
 	readonly credentials: Map<string, CredentialRow>;
+	/** Uses of a shared API key, by tenant and worker. */
+	readonly grants: Map<string, GrantRow>;
+	/** Nonces that count as seen from now on, by tenant and nonce. */
+	readonly nonces: Map<string, NonceRow>;
 	/** Credentials to be revoked: replaced before they were ever used. */
 	readonly replaced: Set<string>;
 	readonly priors: Map<string, PriorRecord>;
@@ -51,6 +70,8 @@ export function noChanges(): Changes {
 		newHosts: new Map(),
 		oldHosts: new Map(),
 		credentials: new Map(),
+		grants: new Map(),
+		nonces: new Map(),
 		replaced: new Set(),
 		priors: new Map(),
 		uses: new Map(),

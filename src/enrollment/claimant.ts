@@ -12,6 +12,7 @@ export function enrolledWorker(world: World, request: ProvenRequest, old: Worker
 	const siteId = key?.siteId ?? null;
 	return {
 		...(old ?? newWorker(request, now)),
+		machineUid: uidOf(old, claim.machineUid),
 		name: claim.name,
 		hostname: claim.hostname,
 		siteId,
@@ -27,6 +28,11 @@ export function enrolledWorker(world: World, request: ProvenRequest, old: Worker
 		platform: claim.platform,
 		enrolledAt: now,
 	};
+}
+
+/** The claimed uid, except for a worker that was split off from another machine of the same uid: it keeps the one it was given. */
+function uidOf(old: WorkerView | undefined, claimed: string): string | null {
+	return old?.contestedUid === claimed ? old.machineUid : claimed;
 }
 
 /** The worker as it waits for an operator; of a collision with the evidence of both claimants (S5), and without the uid, which has an owner. */
@@ -86,12 +92,24 @@ function newWorker(request: ProvenRequest, now: number): WorkerView {
 	};
 }
 
-/** The host of an enrolled worker: the one it had or was made for, moved along its life, or a new one. */
+/** The host of an enrolled worker: the one its token is for, else the one it has, moved along its life, or a new one. */
 export function enrolledHost(world: World, request: ProvenRequest, worker: WorkerView, now: number): HostRecord {
-	const hostId = worker.hostId ?? world.keys.get(request.keyId)?.hostId ?? null;
-	const old = hostId === null ? undefined : world.hosts.get(hostId);
+	const old = boundHost(world, request) ?? (worker.hostId === null ? undefined : world.hosts.get(worker.hostId));
 	if (old === undefined) return newHost(request, worker, now);
 	return { ...old, ...transition(old, "enrolled"), workerId: worker.id, siteId: worker.siteId, name: worker.name, monitoringSince: now };
+}
+
+/** The host that the request's token is for; undefined for other keys. */
+export function boundHost(world: World, request: ProvenRequest): HostRecord | undefined {
+	const hostId = world.keys.get(request.keyId)?.hostId;
+	return hostId == null ? undefined : world.hosts.get(hostId);
+}
+
+/** The host of a held worker: the one its token is for unless that has a worker, else one of its own; it waits with its worker. */
+export function heldHost(world: World, request: ProvenRequest, worker: WorkerView, now: number): HostRecord {
+	const bound = boundHost(world, request);
+	if (bound !== undefined && bound.workerId === null) return { ...bound, workerId: worker.id };
+	return { ...newHost(request, worker, now), state: "PENDING", lastKnownState: "PENDING", monitoringSince: null };
 }
 
 /** A host for a worker that has none. */

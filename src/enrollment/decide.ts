@@ -14,14 +14,27 @@ export type Verdict =
 
 /**
  * The verdict on one proven claim. Pure: the same facts, request and time give the same verdict; never admits without a live key.
- * Order: the same enrollment again → the key's life → its scope → the requested id → what is known of the machine
- * (DESIGN.md, Verdicts; A7, B3, S3, S4, S5, S8, G6, H3, H8).
+ * Order: the proof's freshness → the same enrollment again → the key's life → its scope → the requested id → what is known of the machine
+ * (DESIGN.md, Verdicts; A6, A7, B3, S3, S4, S5, S8, G6, H3, H8).
  */
 export function decide(facts: Facts, request: ProvenRequest, now: number): Verdict {
 	const { key, prior } = facts;
 	if (key === undefined) return refuse("invalid_token", "the key is not known");
+	// First of all: a proof that was seen before must not fetch even the answer it got.
+	const stale = freshness(facts, request);
+	if (stale !== undefined) return stale;
 	if (prior !== undefined && (prior.expiresAt === null || now < prior.expiresAt)) return again(prior, request);
-	return life(key, request, now) ?? scope(facts, request) ?? identity(facts, request) ?? machine(facts, request, now);
+	return life(key, facts, request, now) ?? scope(facts, request) ?? identity(facts, request) ?? machine(facts, request, now);
+}
+
+/** A6: each proof counts once, and only near its own time. */
+function freshness({ auto }: Facts, { proof, arrivedAt }: ProvenRequest): Verdict | undefined {
+	if (proof === null || auto === undefined) return undefined;
+	if (auto.nonceSeen) return refuse("replayed", "the nonce was seen before: make a new one");
+	if (Math.abs(proof.timestampMs - arrivedAt) > auto.toleranceMs) {
+		return refuse("clock_skew", "the timestamp is more than five minutes from the server's time: correct the clock by serverTime");
+	}
+	return auto.credentialLive ? undefined : refuse("overloaded", "the tenant's shared API key was changed at this moment: ask again");
 }
 
 /** The enrollment id was seen before: the same claimant gets the same answer and no second use is counted. */
@@ -42,12 +55,17 @@ function again(prior: PriorFacts, request: ProvenRequest): Verdict {
 	return { kind: "replay", workerId: worker.id, sealed: null };
 }
 
-function life(key: KeyFacts, request: ProvenRequest, now: number): Verdict | undefined {
+function life(key: KeyFacts, facts: Facts, request: ProvenRequest, now: number): Verdict | undefined {
+	if (key.kind === "auto") {
+		if (facts.auto?.enabled !== true) return refuse("enrollment_disabled", "auto-enrollment is switched off for this tenant");
+		if (!key.active && (key.graceEndsAt === null || now >= key.graceEndsAt)) return refuse("bad_secret", "the secret was replaced");
+	}
 	if (key.revokedAt !== null) return refuse("revoked", "the key was revoked");
 	if (key.kind === "site" && !key.active) {
 		if (key.graceEndsAt === null) return refuse("revoked", "the site key was rotated: ask for the current one");
 		if (now >= key.graceEndsAt) return refuse("expired", "the site key was rotated and its grace period is over: ask for the current one");
 	}
+	if (key.kind === "host" && facts.host === undefined) return refuse("revoked", "the host of this token was deleted");
 	if (key.kind === "host" && key.consumedAt !== null) {
 		return key.consumedAt <= request.arrivedAt
 			? refuse("already_consumed", "the host token was used before: regenerate it")
@@ -66,21 +84,24 @@ function scope(facts: Facts, request: ProvenRequest): Verdict | undefined {
 	return undefined;
 }
 
-function identity({ requested }: Facts, { claim }: ProvenRequest): Verdict | undefined {
+function identity({ requested, heldClaim, host }: Facts, { claim }: ProvenRequest): Verdict | undefined {
 	if (requested === undefined || requested.machineUid === claim.machineUid) return undefined;
+	// Its own all the same: split off from a machine of the same uid, or the worker of the host that the token is for.
+	if (requested.id === heldClaim?.id || requested.id === host?.worker?.id) return undefined;
 	return refuse("worker_exists", `worker id "${requested.id}" belongs to another machine: ask for another id, or none`);
 }
 
 function machine(facts: Facts, request: ProvenRequest, now: number): Verdict {
-	const { key, site, sameMachine, heldClaim } = facts;
-	if (sameMachine === undefined) {
-		if (site?.enrollmentPolicy === "REQUIRE_APPROVAL") return { kind: "hold", why: "APPROVAL_REQUIRED", workerId: undefined };
-		return { kind: "admit", outcome: "NEW", workerId: undefined };
-	}
-	if (sameMachine.state === "REVOKED")
-		return refuse("not_allowed", "this machine's worker was revoked: delete the worker to let the machine in anew");
+	const { key, site, sameMachine, heldClaim, host } = facts;
+	// An operator's word on this claimant stands, also when the worker it collided with is gone.
 	if (heldClaim?.state === "REVOKED") return refuse("not_allowed", "an operator banned this claimant of the machine uid");
+	if (sameMachine?.state === "REVOKED")
+		return refuse("not_allowed", "this machine's worker was revoked: delete the worker to let the machine in anew");
 	if (heldClaim?.state === "ACTIVE") return admitAgain(heldClaim, key, site);
+	if (sameMachine === undefined) return unknownMachine(facts);
+	if (host?.worker !== undefined && host.worker.id !== sameMachine.id) {
+		return refuse("not_allowed", `this machine is worker "${sameMachine.id}", the host has worker "${host.worker.id}": delete one of them`);
+	}
 	if (sameMachine.state === "PENDING" && sameMachine.hostname === request.claim.hostname) {
 		return { kind: "hold", why: sameMachine.pendingReason ?? "APPROVAL_REQUIRED", workerId: sameMachine.id };
 	}
@@ -89,6 +110,23 @@ function machine(facts: Facts, request: ProvenRequest, now: number): Verdict {
 		return { kind: "hold", why: "COLLISION", workerId: heldClaim?.id };
 	}
 	return admitAgain(sameMachine, key, site);
+}
+
+function unknownMachine({ site, heldClaim, host }: Facts): Verdict {
+	if (heldClaim !== undefined) return { kind: "hold", why: "COLLISION", workerId: heldClaim.id };
+	// The host's token was regenerated for a machine whose uid is another now: it goes on as the worker that the host has (H1, H14).
+	switch (host?.worker?.state) {
+		case "ACTIVE":
+			return { kind: "admit", outcome: "REUSED", workerId: host?.worker?.id };
+		case "PENDING":
+			return refuse("not_allowed", "the host's worker waits for an operator: settle that first");
+		case "REVOKED":
+			return refuse("not_allowed", "the host's worker was revoked: delete the host, then create it anew");
+		case undefined:
+			break;
+	}
+	if (site?.enrollmentPolicy === "REQUIRE_APPROVAL") return { kind: "hold", why: "APPROVAL_REQUIRED", workerId: undefined };
+	return { kind: "admit", outcome: "NEW", workerId: undefined };
 }
 
 function admitAgain(worker: WorkerFacts, key: KeyFacts | undefined, site: SiteFacts | undefined): Verdict {

@@ -1,6 +1,5 @@
+import { sharedApiKey } from "../auto-enrollment/auto-enrollment.ts";
 import type { Deps } from "../deps.ts";
-import { isWithin, parseCidr } from "../lib/address.ts";
-import type { KeyRecord } from "../keys/key.ts";
 import { batcher, QueueFull } from "../lib/batcher.ts";
 import { isConnectionFault } from "../db/faults.ts";
 import { type EnrollmentMethod, type Refusal, refusalStatus } from "../protocol/codes.ts";
@@ -13,10 +12,13 @@ import type { Limiter } from "./limiter.ts";
 import { batchMax, overloadedRetrySeconds, waitingMax } from "./limits.ts";
 import { refusalMessage } from "./messages.ts";
 import { noteEarly } from "./note.ts";
-import { claimedPlace, limitScope, type Prover } from "./prove.ts";
+import { claimedPlace, limitScope } from "./place.ts";
+import { namedPlace } from "./place-store.ts";
+import type { Prover } from "./prove.ts";
 import type { FreshCredential, ProvenRequest } from "./request.ts";
 import type { EarlyRefusal, EnrollResult } from "./result.ts";
-import { load, LostRace, namedPlace, save } from "./store.ts";
+import { sourceAllowed } from "./source.ts";
+import { load, LostRace, save } from "./store.ts";
 import { factsFor, openWorld } from "./world.ts";
 
 /** The one path in (DESIGN.md): parse → limit → prove → batch (load under lock, decide, apply) → reply. */
@@ -53,6 +55,7 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 			method,
 			tenantId: null,
 			siteId: null,
+			hostId: null,
 			keyId: null,
 			sourceAddress: source,
 			...claimed(raw),
@@ -72,27 +75,29 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 			return refuse(raw, source, method, "bad_request", `Cannot enroll: ${parsed.problems.join("; ")}`, {});
 		}
 		const { input } = parsed;
-		const place = claimedPlace(input.credential);
-		const named = () => namedPlace(deps.db.sql, place.tenant, place.siteCode);
+		const named = () => namedPlace(deps.db.sql, claimedPlace(input.credential));
 		if (!deps.settings.externalWorkers) return refuse(raw, source, method, "enrollment_disabled", null, await named());
 		const scope = limitScope(method, input.credential);
 		const gate = limiter.check(scope, source);
 		if (gate.kind === "closed")
 			return refuse(raw, source, method, gate.why, null, { ...(await named()), retryAfterSeconds: gate.retryAfterSeconds });
-		const proof = await prover.prove(input.credential);
+		const proof = await prover.prove(input);
 		if (proof.kind === "failed") {
-			const guess = proof.why === "invalid_token";
-			const began = guess && limiter.refused(scope, source, true);
+			const guess = proof.why === "invalid_token" || proof.why === "bad_secret";
+			const began = proof.why !== "overloaded" && limiter.refused(scope, source, guess) && guess;
 			return refuse(raw, source, method, proof.why, null, { ...(await named()), lockoutScope: began ? scope : null });
 		}
-		const request = await prepare(deps, input, { method, ...proof, sourceAddress: source, arrivedAt });
+		const { tenantId, keyId } = proof;
+		const request = await prepare(deps, input, { method, tenantId, keyId, proof: proof.proof, sourceAddress: source, arrivedAt });
 		if (request === "bad reply key")
 			return refuse(raw, source, method, "bad_request", "Cannot enroll: replyKey is not a usable X25519 public key", {
-				tenantId: proof.tenantId,
-				keyId: proof.keyId,
+				tenantId,
+				keyId,
 			});
 		const result = await batches.add({ kind: "proven", request });
-		if (result.kind === "rejected") limiter.refused(scope, source, false);
+		// A proven worker with a wrong clock is no guesser, and one that came at a bad moment even less.
+		const free = result.kind !== "rejected" || result.reason === "clock_skew" || result.reason === "overloaded";
+		if (!free) limiter.refused(scope, source, false);
 		return result;
 	}
 
@@ -138,46 +143,34 @@ async function runBatch(deps: Deps, items: readonly Item[], lostRaces = 0): Prom
 	}
 }
 
-function sourceAllowed({ allowedCidrs }: KeyRecord, source: string): boolean {
-	return (
-		allowedCidrs.length === 0 ||
-		isWithin(
-			source,
-			allowedCidrs.map(parseCidr).filter((range) => range !== undefined),
-		)
-	);
-}
-
 /** Mints ids and the credential ahead of the verdict, so that nothing slow or random happens under lock. */
 async function prepare(
 	deps: Deps,
 	input: EnrollInput,
-	from: Pick<ProvenRequest, "method" | "keyId" | "tenantId" | "sourceAddress" | "arrivedAt">,
+	from: Pick<ProvenRequest, "method" | "keyId" | "tenantId" | "sourceAddress" | "arrivedAt" | "proof">,
 ): Promise<ProvenRequest | "bad reply key"> {
 	const token = mintToken("worker", deps.random.bytes(38));
+	const shared = from.method === "AUTO_ENROLLMENT" ? await sharedApiKey(deps, from.tenantId) : undefined;
+	const apiKey = shared?.text ?? token.text;
 	const sealed =
-		input.replyKey === null ? null : await seal(input.replyKey, input.enrollmentId, token.text).catch(() => "bad reply key" as const);
+		input.replyKey === null ? null : await seal(input.replyKey, input.enrollmentId, apiKey).catch(() => "bad reply key" as const);
 	if (sealed === "bad reply key") return sealed;
 	const fresh: FreshCredential = {
 		workerId: deps.mintId("worker"),
 		hostId: deps.mintId("host"),
-		credentialId: deps.mintId("credential"),
+		credentialId: shared?.credentialId ?? deps.mintId("credential"),
+		shared: shared !== undefined,
 		selector: token.selector,
 		secretHash: sha256(token.secret),
 		hint: fingerprint(token.secret),
-		apiKey: input.replyKey === null ? token.text : null,
+		apiKey: input.replyKey === null ? apiKey : null,
 		sealed,
 	};
-	const { method, keyId, tenantId, sourceAddress, arrivedAt } = from;
 	return {
+		...from,
 		enrollmentId: input.enrollmentId,
-		method,
-		tenantId,
-		keyId,
 		claim: { ...input.worker, labels: input.worker.labels ?? [] },
 		replyKey: input.replyKey,
-		sourceAddress,
-		arrivedAt,
 		fresh,
 	};
 }
@@ -194,8 +187,7 @@ function count(deps: Deps, method: EnrollmentMethod, result: EnrollResult): void
 			log.info("enroll.held", { method, workerId: result.workerId, reason: result.reason });
 			break;
 		case "rejected":
-			metrics.enrollAttempt(method, "REFUSED");
-			metrics.enrollRejection(result.reason);
+			metrics.enrollRejection(method, result.reason);
 			log.info("enroll.refused", { method, reason: result.reason, detail: result.message });
 			break;
 	}

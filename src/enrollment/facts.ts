@@ -15,8 +15,10 @@ export interface Facts {
 	readonly heldClaim: WorkerFacts | undefined;
 	/** What this enrollment id was answered before. */
 	readonly prior: PriorFacts | undefined;
-	/** The host a host token is bound to. */
+	/** The host a host token is bound to; undefined for other keys, and when the host was deleted. */
 	readonly host: HostFacts | undefined;
+	/** What else an auto-enrollment depends on; undefined for other keys. */
+	readonly auto: AutoFacts | undefined;
 	/** Whether the source address is inside the key's allowed ranges; true when it has none. */
 	readonly sourceAllowed: boolean;
 	/** A worker counts as online when its last heartbeat is younger than this. */
@@ -39,6 +41,17 @@ export interface WorkerFacts {
 
 export interface HostFacts {
 	readonly name: string;
+	/** The worker it has already, when the token was regenerated for a machine that lost its state. */
+	readonly worker: WorkerFacts | undefined;
+}
+
+export interface AutoFacts {
+	readonly enabled: boolean;
+	readonly nonceSeen: boolean;
+	/** Whether the shared API key that was read ahead of the verdict is still good. */
+	readonly credentialLive: boolean;
+	/** How far a proof's timestamp may be from the time the request arrived. */
+	readonly toleranceMs: number;
 }
 
 export interface PriorFacts {

@@ -55,9 +55,18 @@ const credential = v.object({
 	autoEnrollment: v.optional(
 		v.object({
 			tenant: optional(text("credential.autoEnrollment.tenant", 63)),
-			nonce: v.string(),
-			timestamp: v.unknown(),
-			mac: v.string(),
+			nonce: v.pipe(
+				v.string(),
+				v.regex(
+					/^[\x21-\x7e]{8,128}$/,
+					"credential.autoEnrollment.nonce must be 8 to 128 visible ASCII characters, best 32 random hex digits",
+				),
+			),
+			timestamp: v.pipe(
+				v.string("credential.autoEnrollment.timestamp must be text"),
+				v.check((text) => !Number.isNaN(Date.parse(text)), "credential.autoEnrollment.timestamp must be RFC 3339 text"),
+			),
+			mac: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "credential.autoEnrollment.mac must be 64 lower-case hex digits")),
 		}),
 	),
 });

@@ -1,4 +1,5 @@
-import { boundedMap } from "../lib/bounded-map.ts";
+import { subscriberOf } from "../lib/address.ts";
+import { type BoundedMap, boundedMap } from "../lib/bounded-map.ts";
 import type { Clock } from "../lib/clock.ts";
 
 /** Whether a source may try now; if not, which refusal and how long to wait. */
@@ -8,8 +9,9 @@ export type Admission =
 
 /**
  * Rate limit and lockout per (scope, source address), looked at before any costly work (S6). A refusal takes a token, a wrong
- * secret also counts towards a lockout; a success costs nothing, so a fleet behind one NAT enrolls at full speed.
- * In memory, per process, bounded in size.
+ * secret also counts towards a lockout; a success costs nothing, so a fleet behind one NAT enrolls at full speed. Wrong
+ * secrets also count in one bucket a source has for all scopes, ten times as deep: who names another site or key each time meets that. The addresses
+ * of one IPv6 /64 are one source. In memory, per process, bounded in size.
  */
 export interface Limiter {
 	check(scope: string, source: string): Admission;
@@ -21,7 +23,7 @@ export interface LimiterOptions {
 	readonly refusalsPerMinute: number;
 	/** Wrong secrets within `seconds` that begin a lockout of `seconds`. */
 	readonly lockout: { readonly failures: number; readonly seconds: number };
-	/** Sources remembered; the longest untouched one is forgotten first. Default 100,000, about 20 MB. */
+	/** Buckets remembered; the longest untouched one is forgotten first. Default 100,000, about 20 MB. */
 	readonly sourcesMax?: number;
 }
 
@@ -33,10 +35,40 @@ interface Source {
 	lockedUntil: number;
 }
 
+/** How much deeper the bucket is that a source has for all scopes together. */
+const allScopesFactor = 10;
+
 /** Makes an empty limiter. */
 export function createLimiter(clock: Clock, options: LimiterOptions): Limiter {
 	const { refusalsPerMinute, lockout } = options;
 	const sources = boundedMap<Source>(options.sourcesMax ?? 100_000);
+	const one = buckets(clock, options, sources);
+	const all = buckets(
+		clock,
+		{
+			refusalsPerMinute: refusalsPerMinute * allScopesFactor,
+			lockout: { failures: lockout.failures * allScopesFactor, seconds: lockout.seconds },
+		},
+		sources,
+	);
+	return {
+		check(scope, address) {
+			const source = subscriberOf(address);
+			const every = all.check("", source);
+			return every.kind === "closed" ? every : one.check(scope, source);
+		},
+		refused(scope, address, guess) {
+			const source = subscriberOf(address);
+			// What comes while the scope is locked out was on its way before: it is no new guess.
+			const gate = one.check(scope, source);
+			const counts = guess && !(gate.kind === "closed" && gate.why === "locked_out");
+			const began = one.refused(scope, source, guess);
+			return (counts && all.refused("", source, true)) || began;
+		},
+	};
+}
+
+function buckets(clock: Clock, { refusalsPerMinute, lockout }: LimiterOptions, sources: BoundedMap<Source>): Limiter {
 	const perMs = refusalsPerMinute / 60_000;
 	const lockoutMs = lockout.seconds * 1_000;
 

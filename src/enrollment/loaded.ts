@@ -30,4 +30,18 @@ export interface Loaded {
 	readonly workers: readonly WorkerView[];
 	readonly hosts: readonly HostRecord[];
 	readonly priors: readonly PriorRecord[];
+	/** Of the tenants that auto-enroll in this batch. */
+	readonly auto: readonly AutoState[];
+	/** The names that tenants expect of their workers (A14); only those that have a pattern. */
+	readonly tenantPatterns: readonly { readonly tenantId: string; readonly pattern: string }[];
+	/** Nonces of this batch that were seen before. */
+	readonly seenNonces: readonly { readonly tenantId: string; readonly nonce: string }[];
+	/** Shared API keys of this batch that are still good. */
+	readonly liveShared: readonly string[];
+}
+
+/** Whether a tenant's auto-enrollment is on. */
+export interface AutoState {
+	readonly tenantId: string;
+	readonly enabled: boolean;
 }

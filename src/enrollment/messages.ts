@@ -3,8 +3,9 @@ import type { Refusal } from "../protocol/codes.ts";
 /** What the worker is told when there is nothing more particular to say. None says more than the caller has proven. */
 const messages: Record<Refusal, string> = {
 	bad_request: "The request is malformed",
-	enrollment_disabled: "Enrollment from outside is switched off on this server: set MUSTER_EXTERNAL_WORKERS=on to allow it",
-	bad_secret: "The shared secret is wrong: check MUSTER_SHARED_SECRET",
+	enrollment_disabled:
+		"This way in is switched off: an admin turns auto-enrollment on for its tenant, MUSTER_EXTERNAL_WORKERS=on allows enrollment at all",
+	bad_secret: "The secret is wrong: check MUSTER_SHARED_SECRET of a host token, or MUSTER_AUTO_ENROLLMENT_KEY and the tenant",
 	invalid_token: "The key is not valid: check that it was copied whole, with the site code or tenant it belongs to",
 	clock_skew: "The timestamp is more than five minutes from the server's time: correct the clock",
 	replayed: "This request was seen before: make a new one",

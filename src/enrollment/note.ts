@@ -49,7 +49,7 @@ export function noteEarly(changes: Changes, refusal: EarlyRefusal, now: number, 
 		hostname: refusal.hostname,
 		machineUid: refusal.machineUid,
 		siteId: refusal.siteId,
-		hostId: null,
+		hostId: refusal.hostId,
 		workerId: null,
 		keyId: refusal.keyId,
 	});

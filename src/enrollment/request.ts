@@ -24,6 +24,8 @@ export interface ProvenRequest {
 	readonly sourceAddress: string;
 	/** Milliseconds since the epoch when the server first saw it: tells `already_consumed` from `race_consumed`. */
 	readonly arrivedAt: number;
+	/** Of an auto-enrollment: what its HMAC vouches for beside the claim; null for other keys. */
+	readonly proof: { readonly nonce: string; readonly timestampMs: number } | null;
 	/** Minted before the verdict, used only if it admits. */
 	readonly fresh: FreshCredential;
 }
@@ -33,6 +35,8 @@ export interface FreshCredential {
 	readonly workerId: string;
 	readonly hostId: string;
 	readonly credentialId: string;
+	/** The tenant's shared API key (A2): it exists already, the worker is granted its use. Otherwise the credential is made for this worker alone. */
+	readonly shared: boolean;
 	readonly selector: string;
 	readonly secretHash: Uint8Array;
 	readonly hint: string;

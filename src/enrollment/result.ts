@@ -24,6 +24,7 @@ export interface EarlyRefusal {
 	/** Null when the claim names no tenant that exists. */
 	readonly tenantId: string | null;
 	readonly siteId: string | null;
+	readonly hostId: string | null;
 	readonly keyId: string | null;
 	readonly sourceAddress: string;
 	readonly claimedName: string | null;

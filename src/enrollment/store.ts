@@ -2,10 +2,12 @@ import * as v from "valibot";
 import { raiseAlerts } from "../alerts/store.ts";
 import { record } from "../audit/store.ts";
 import type { Sql, Tx } from "../db/port.ts";
-import { parseFirst, parseRows, time } from "../db/rows.ts";
+import { parseRows, time } from "../db/rows.ts";
 import { append } from "../events/outbox.ts";
-import { lockHosts, saveHosts } from "../hosts/store.ts";
+import { lockHosts, saveHosts, workersOfHosts } from "../hosts/store.ts";
 import { addUses, lockKeys } from "../keys/store.ts";
+import { saveGrants } from "../keys/api-key-store.ts";
+import { loadAuto, saveNonces } from "./auto-store.ts";
 import { sitesById } from "../sites/store.ts";
 import { parseWorkers, saveWorkers, workerColumns } from "../workers/store.ts";
 import { insertAttempts } from "./attempt-store.ts";
@@ -27,13 +29,21 @@ export class LostRace extends Error {
  * sees what the batch before it committed, whichever server that was.
  */
 export async function load(tx: Tx, requests: readonly ProvenRequest[]): Promise<Loaded> {
-	if (requests.length === 0) return { keys: [], sites: [], workers: [], hosts: [], priors: [] };
+	if (requests.length === 0)
+		return { keys: [], sites: [], workers: [], hosts: [], priors: [], auto: [], tenantPatterns: [], seenNonces: [], liveShared: [] };
 	const keys = await lockKeys(tx, [...new Set(requests.map(({ keyId }) => keyId))]);
 	const siteIds = keys.flatMap(({ siteId }) => (siteId === null ? [] : [siteId]));
-	const [sites, priors] = await Promise.all([sitesById(tx, siteIds), loadPriors(tx, requests)]);
-	const workers = parseWorkers(await lockWorkers(tx, requests, priors));
-	const hostIds = [...workers.flatMap(({ hostId }) => hostId ?? []), ...keys.flatMap(({ hostId }) => hostId ?? [])];
-	return { keys, sites, priors, workers, hosts: await lockHosts(tx, hostIds) };
+	const [sites, priors, auto] = await Promise.all([sitesById(tx, siteIds), loadPriors(tx, requests), loadAuto(tx, requests)]);
+	const boundIds = keys.flatMap(({ hostId }) => hostId ?? []);
+	const bound = boundIds.length === 0 ? [] : await workersOfHosts(tx, boundIds);
+	const workers = parseWorkers(await lockWorkers(tx, requests, [...priors, ...bound]));
+	const hostIds = [...new Set([...workers.flatMap(({ hostId }) => hostId ?? []), ...boundIds])];
+	const hosts = await lockHosts(tx, hostIds);
+	// The worker of a bound host is read before it can be locked; a host that changed hands in between needs another look.
+	const known = new Set(workers.map(({ tenantId, id }) => `${tenantId} ${id}`));
+	if (hosts.some(({ id, tenantId, workerId }) => boundIds.includes(id) && workerId !== null && !known.has(`${tenantId} ${workerId}`)))
+		throw new LostRace("hosts");
+	return { keys, sites, priors, workers, hosts, ...auto };
 }
 
 const prior = v.object({
@@ -58,7 +68,7 @@ async function loadPriors(tx: Tx, requests: readonly ProvenRequest[]): Promise<P
 	const wanted = requests.map(({ tenantId, enrollmentId }) => ({ tenantId, enrollmentId }));
 	const rows = await tx`
 		select e.tenant_id, e.enrollment_id, e.key_id, e.worker_id, e.host_id, e.machine_uid, e.reply_key, e.state, e.outcome, e.credential_id,
-			e.sealed, e.created_at, e.expires_at, c.first_used_at is not null as credential_used,
+			e.sealed, e.created_at, e.expires_at, (c.first_used_at is not null and c.worker_id is not null) as credential_used,
 			(c.id is null or c.revoked_at is not null) as credential_revoked
 		from jsonb_to_recordset(${tx.json(wanted)}) as r ("tenantId" text, "enrollmentId" text)
 		join enrollments e on e.tenant_id = r."tenantId" and e.enrollment_id = r."enrollmentId"
@@ -67,10 +77,14 @@ async function loadPriors(tx: Tx, requests: readonly ProvenRequest[]): Promise<P
 	return parseRows(prior, rows);
 }
 
-function lockWorkers(tx: Tx, requests: readonly ProvenRequest[], priors: readonly PriorRecord[]) {
+function lockWorkers(
+	tx: Tx,
+	requests: readonly ProvenRequest[],
+	others: readonly { readonly tenantId: string; readonly workerId: string }[],
+) {
 	const wanted = [
 		...requests.map(({ tenantId, claim }) => ({ tenantId, uid: claim.machineUid, id: claim.requestedId })),
-		...priors.map(({ tenantId, workerId }) => ({ tenantId, uid: null, id: workerId })),
+		...others.map(({ tenantId, workerId }) => ({ tenantId, uid: null, id: workerId })),
 	];
 	// One index look-up for each way a worker can matter; an OR over them would read the table. No limit: a uid may have been claimed by any
 	// number of clones, and a verdict that misses one of them is wrong; an index keeps the look-up narrow.
@@ -99,6 +113,8 @@ export async function save(tx: Tx, changes: Changes): Promise<void> {
 		saveWorkers(tx, [...changes.newWorkers.values()], [...changes.oldWorkers.values()]).then(expect("workers", changes.newWorkers.size)),
 		saveHosts(tx, [...changes.newHosts.values()], [...changes.oldHosts.values()]),
 		insertCredentials(tx, changes),
+		saveGrants(tx, [...changes.grants.values()]),
+		saveNonces(tx, [...changes.nonces.values()]).then(expect("nonces", changes.nonces.size)),
 		savePriors(tx, [...changes.priors.values()]).then(expect("enrollments", changes.priors.size)),
 		addUses(tx, [...changes.uses.values()]),
 		insertAttempts(tx, changes.attempts),
@@ -148,26 +164,6 @@ async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<numbe
 			or (enrollments.created_at, enrollments.worker_id, enrollments.key_id) = (excluded.created_at, excluded.worker_id, excluded.key_id)
 		returning enrollment_id`;
 	return written.length;
-}
-
-/**
- * The tenant and site that an unproven claim names, for its record; nulls when there are none. A claim that names no tenant belongs to the
- * only one there is; of several to none, so that no tenant sees another's mistyped keys (S10).
- */
-export async function namedPlace(
-	sql: Sql,
-	tenantSlug: string | null,
-	siteCode: string | null,
-): Promise<{ readonly tenantId: string | null; readonly siteId: string | null }> {
-	if (tenantSlug === null) {
-		const tenants = parseRows(v.object({ id: v.string() }), await sql`select id from tenants limit 2`);
-		return { tenantId: tenants.length === 1 ? (tenants[0]?.id ?? null) : null, siteId: null };
-	}
-	const rows = await sql`
-		select t.id as tenant_id, s.id as site_id from tenants t
-		left join sites s on s.tenant_id = t.id and s.code = ${siteCode}
-		where t.slug = ${tenantSlug} limit 1`;
-	return parseFirst(v.object({ tenantId: v.string(), siteId: v.nullable(v.string()) }), rows) ?? { tenantId: null, siteId: null };
 }
 
 /** Deletes a bounded number of replies whose ten minutes are over. Returns how many went. */

@@ -3,7 +3,8 @@ import type { KeyRecord } from "../keys/key.ts";
 import type { SiteRecord } from "../sites/site.ts";
 import type { WorkerView } from "../workers/worker.ts";
 import { type Changes, noChanges } from "./changes.ts";
-import type { Facts, PriorFacts, WorkerFacts } from "./facts.ts";
+import { clockToleranceMs } from "../protocol/auto-enroll.ts";
+import type { AutoFacts, Facts, HostFacts, PriorFacts, WorkerFacts } from "./facts.ts";
 import type { Loaded, PriorRecord } from "./loaded.ts";
 import type { ProvenRequest } from "./request.ts";
 
@@ -22,6 +23,12 @@ export interface World {
 	readonly byContest: Map<string, string>;
 	readonly hosts: Map<string, HostRecord>;
 	readonly priors: Map<string, PriorRecord>;
+	readonly tenantPatterns: ReadonlyMap<string, string>;
+	/** Tenants whose auto-enrollment is on. */
+	readonly autoEnabled: ReadonlySet<string>;
+	/** By tenant and nonce. */
+	readonly seenNonces: Set<string>;
+	readonly liveShared: ReadonlySet<string>;
 	readonly changes: Changes;
 	readonly staleMs: number;
 }
@@ -36,6 +43,10 @@ export function openWorld(loaded: Loaded, staleMs: number): World {
 		byContest: new Map(),
 		hosts: new Map(loaded.hosts.map((host) => [host.id, host])),
 		priors: new Map(loaded.priors.map((prior) => [pair(prior.tenantId, prior.enrollmentId), prior])),
+		tenantPatterns: new Map(loaded.tenantPatterns.map(({ tenantId, pattern }) => [tenantId, pattern])),
+		autoEnabled: new Set(loaded.auto.flatMap(({ tenantId, enabled }) => (enabled ? [tenantId] : []))),
+		seenNonces: new Set(loaded.seenNonces.map(({ tenantId, nonce }) => pair(tenantId, nonce))),
+		liveShared: new Set(loaded.liveShared),
 		changes: noChanges(),
 		staleMs,
 	};
@@ -64,7 +75,8 @@ export function factsFor(world: World, request: ProvenRequest, sourceAllowed: (k
 		requested: claim.requestedId === null ? undefined : workerAt(world, pair(tenantId, claim.requestedId)),
 		heldClaim: workerAt(world, world.byContest.get(contest(tenantId, claim.machineUid, claim.hostname))),
 		prior: prior === undefined ? undefined : priorFacts(world, prior),
-		host: key?.hostId == null ? undefined : world.hosts.get(key.hostId),
+		host: key?.hostId == null ? undefined : hostFacts(world, key.hostId),
+		auto: autoFacts(world, request),
 		sourceAllowed: key === undefined || sourceAllowed(key),
 		staleMs: world.staleMs,
 	};
@@ -86,6 +98,22 @@ function contest(tenantId: string, uid: string, hostname: string | null): string
 
 function workerAt(world: World, key: string | undefined): WorkerFacts | undefined {
 	return key === undefined ? undefined : world.workers.get(key);
+}
+
+function hostFacts(world: World, hostId: string): HostFacts | undefined {
+	const host = world.hosts.get(hostId);
+	if (host === undefined) return undefined;
+	return { name: host.name, worker: host.workerId === null ? undefined : workerOf(world, host.tenantId, host.workerId) };
+}
+
+function autoFacts(world: World, { tenantId, proof, fresh }: ProvenRequest): AutoFacts | undefined {
+	if (proof === null) return undefined;
+	return {
+		enabled: world.autoEnabled.has(tenantId),
+		nonceSeen: world.seenNonces.has(pair(tenantId, proof.nonce)),
+		credentialLive: world.liveShared.has(fresh.credentialId),
+		toleranceMs: clockToleranceMs,
+	};
 }
 
 function priorFacts(world: World, prior: PriorRecord): PriorFacts {

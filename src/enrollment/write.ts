@@ -4,6 +4,7 @@ import type { IdMint } from "../lib/id.ts";
 import type { Outcome } from "../protocol/codes.ts";
 import { nameIsFamiliar } from "../sites/name-pattern.ts";
 import type { WorkerView } from "../workers/worker.ts";
+import { clockToleranceMs } from "../protocol/auto-enroll.ts";
 import { replyMemoryMs } from "./limits.ts";
 import type { ProvenRequest } from "./request.ts";
 import { pair, putWorker, type World } from "./world.ts";
@@ -11,6 +12,8 @@ import { pair, putWorker, type World } from "./world.ts";
 /** Puts a worker into the world and among the changes, once, in its final form. */
 export function storeWorker(world: World, worker: WorkerView, isNew: boolean): void {
 	const key = pair(worker.tenantId, worker.id);
+	const formerUid = world.workers.get(key)?.machineUid;
+	if (formerUid != null && formerUid !== worker.machineUid) world.byMachine.delete(pair(worker.tenantId, formerUid));
 	putWorker(world, worker);
 	if (isNew || world.changes.newWorkers.has(key)) world.changes.newWorkers.set(key, worker);
 	else world.changes.oldWorkers.set(key, worker);
@@ -27,8 +30,27 @@ export function storeHost(world: World, host: HostRecord): void {
 	if (visible) world.changes.events.push({ tenantId: host.tenantId, event: { kind: "host", host } });
 }
 
-/** Adds the credential that was made ahead of the verdict. */
+/** Leaves a host without a worker: its worker goes on as another host. It waits for a new token, or to be deleted. */
+export function detachHost(world: World, hostId: string): void {
+	const host = world.hosts.get(hostId);
+	if (host !== undefined) storeHost(world, { ...host, workerId: null, state: "PENDING", lastKnownState: "PENDING", monitoringSince: null });
+}
+
+/** From now on the nonce of this request counts as seen, until its timestamp is out of tolerance for good (A6). */
+export function rememberNonce(world: World, { tenantId, proof }: ProvenRequest, now: number): void {
+	if (proof === null || world.seenNonces.has(pair(tenantId, proof.nonce))) return;
+	world.seenNonces.add(pair(tenantId, proof.nonce));
+	// A timestamp from the future becomes good later: its nonce must outlive that. The last minute is for servers whose clocks differ.
+	const expiresAt = Math.max(now, proof.timestampMs) + clockToleranceMs + 60_000;
+	world.changes.nonces.set(pair(tenantId, proof.nonce), { tenantId, nonce: proof.nonce, expiresAt });
+}
+
+/** Adds the credential that was made ahead of the verdict; of a shared one, its use by this worker. */
 export function addCredential(world: World, { fresh, tenantId }: ProvenRequest, workerId: string, now: number): void {
+	if (fresh.shared) {
+		world.changes.grants.set(pair(tenantId, workerId), { tenantId, workerId, credentialId: fresh.credentialId, at: now });
+		return;
+	}
 	world.changes.credentials.set(fresh.credentialId, {
 		id: fresh.credentialId,
 		tenantId,
@@ -73,25 +95,36 @@ export function remember(
 }
 
 /** Counts one use of the key (B4), and consumes a host token. */
-export function countUse(world: World, request: ProvenRequest, workerId: string, now: number): void {
+export function countUse(world: World, request: ProvenRequest, workerId: string, now: number, mintId: IdMint): void {
 	const key = world.keys.get(request.keyId);
 	if (key === undefined) return;
 	const consumed = key.kind === "host";
 	world.keys.set(key.id, { ...key, uses: key.uses + 1, consumedAt: consumed ? now : key.consumedAt });
 	const before = world.changes.uses.get(key.id)?.uses ?? 0;
 	world.changes.uses.set(key.id, { id: key.id, uses: before + 1, at: now, workerId, consumed });
+	// A host token has one use by its nature: that it is used up is no news.
+	if (consumed || key.maxUses === null || key.uses + 1 < key.maxUses) return;
+	raise(world, request, now, mintId, {
+		kind: "KEY_EXHAUSTED",
+		severity: "warning",
+		workerId,
+		hostId: null,
+		message: `Enrollment key "${key.name}" has had all its ${key.maxUses} use(s): later workers are refused, create a new key if they are wanted`,
+		topic: `exhausted ${key.id}`,
+	});
 }
 
-/** Raises UNFAMILIAR_WORKER when the name is not of the kind that the site expects (A14). */
+/** Raises UNFAMILIAR_WORKER when the name is not of the kind that the site, or without a pattern of its own the tenant, expects (A14). */
 export function warnOfUnfamiliarName(world: World, request: ProvenRequest, worker: WorkerView, now: number, mintId: IdMint): void {
 	const site = worker.siteId === null ? undefined : world.sites.get(worker.siteId);
-	if (site === undefined || nameIsFamiliar(site.workerNamePattern, worker.name)) return;
+	const pattern = site?.workerNamePattern ?? world.tenantPatterns.get(worker.tenantId) ?? null;
+	if (nameIsFamiliar(pattern, worker.name)) return;
 	raise(world, request, now, mintId, {
 		kind: "UNFAMILIAR_WORKER",
 		severity: "warning",
 		workerId: worker.id,
 		hostId: worker.hostId,
-		message: `Worker "${worker.name}" does not match the names expected at site "${site.code}" (${site.workerNamePattern})`,
+		message: `Worker "${worker.name}" does not match the names expected ${site?.workerNamePattern ? `at site "${site.code}"` : "of this tenant"} (${pattern})`,
 	});
 }
 

@@ -7,8 +7,8 @@ export type MusterEvent =
 	| { readonly kind: "attempt"; readonly attempt: AttemptRecord }
 	| { readonly kind: "host"; readonly host: HostRecord }
 	| { readonly kind: "alert"; readonly alert: AlertRecord }
-	/** Sockets that were opened with one of these credentials are to be closed, on every server. */
-	| { readonly kind: "credentials-revoked"; readonly workerId: string; readonly credentialIds: readonly string[] };
+	/** Sockets that were opened with one of these credentials, by this worker or (null) by any, are to be closed, on every server. */
+	| { readonly kind: "credentials-revoked"; readonly workerId: string | null; readonly credentialIds: readonly string[] };
 
 /** An event as it is stored: its tenant decides who may ever see it. */
 export interface TenantEvent {

@@ -15,8 +15,8 @@ export const builder = new SchemaBuilder<{
 	Connection: { totalCount: () => Promise<number> };
 	Scalars: {
 		ID: { Input: string; Output: string };
-		/** Milliseconds since the epoch inside, RFC 3339 outside. */
-		DateTime: { Input: number; Output: number };
+		/** Milliseconds since the epoch on the way out, RFC 3339 text as the client wrote it on the way in. */
+		DateTime: { Input: string; Output: number };
 		JSON: { Input: unknown; Output: unknown };
 	};
 }>({
@@ -46,11 +46,14 @@ const typenames: Partial<Record<NonNullable<ReturnType<typeof idKind>>, string>>
 	site: "Site",
 	fleet: "Fleet",
 	key: "SiteKey",
+	enrollmentKey: "EnrollmentKey",
+	credential: "ApiKey",
 	worker: "Worker",
 	host: "Host",
 	attempt: "EnrollmentAttempt",
 	alert: "Alert",
 	audit: "AuditEntry",
+	webhook: "Webhook",
 };
 
 builder.queryType({});

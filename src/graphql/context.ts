@@ -2,6 +2,7 @@ import { requireOperator, requireWorker } from "../auth/authorize.ts";
 import type { OperatorPrincipal, Principal, Role, WorkerPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import type { Enroller } from "../enrollment/enroll.ts";
+import type { Prover } from "../enrollment/prove.ts";
 import { MusterError } from "../errors.ts";
 import type { Heartbeats } from "../workers/heartbeats.ts";
 
@@ -15,6 +16,7 @@ export interface HttpReply {
 export interface GraphQLContext {
 	readonly deps: Deps;
 	readonly enroller: Enroller;
+	readonly prover: Prover;
 	readonly heartbeats: Heartbeats;
 	readonly principal: Principal;
 	/** Who the request is from, proxies taken into account. */

@@ -3,11 +3,9 @@ import { pendingRetrySeconds } from "../enrollment/limits.ts";
 import { refusalStatus } from "../protocol/codes.ts";
 import { builder } from "./builder.ts";
 import type { GraphQLContext } from "./context.ts";
+import { LabelInput } from "./label.ts";
 import { EnrollOutcomeEnum, PendingReasonEnum, RejectionReasonEnum } from "./enums.ts";
 
-const LabelInput = builder.inputType("LabelInput", {
-	fields: (t) => ({ key: t.string({ required: true }), value: t.string({ required: true }) }),
-});
 const SiteKeyCredential = builder.inputType("SiteKeyCredential", {
 	fields: (t) => ({
 		siteCode: t.string({ required: true }),

@@ -4,6 +4,8 @@ import { subscription } from "../events/subscribe.ts";
 import type { HostRecord } from "../hosts/host.ts";
 import { countHosts, hostByName, hostsByIds, pageOfHosts } from "../hosts/store.ts";
 import { MusterError } from "../errors.ts";
+import { liveHostTokens } from "../keys/store.ts";
+import { aligned } from "./aligned.ts";
 import { AttemptRef } from "./attempt.ts";
 import { builder } from "./builder.ts";
 import { siteIdOf } from "./site-filter.ts";
@@ -23,11 +25,16 @@ HostRef.implement({
 		worker: t.field({ type: WorkerRef, nullable: true, resolve: (host) => host.workerId }),
 		meshAddress: t.exposeString("meshAddress", { nullable: true }),
 		fuseProvider: t.expose("fuseProvider", { type: FuseProviderEnum, nullable: true }),
-		tokenExpiresAt: t.field({
+		tokenExpiresAt: t.loadable({
 			type: "DateTime",
 			nullable: true,
-			description: "Of an unused host token; this version gives none out.",
-			resolve: () => null,
+			description: "When the host's unused token ends; null when it has none.",
+			load: async (hostIds: string[], ctx): Promise<(number | null)[]> => {
+				const { tenantId } = ctx.as("viewer");
+				const tokens = await liveHostTokens(ctx.deps.db.sql, tenantId, hostIds, ctx.deps.clock.now());
+				return aligned(hostIds, tokens, (token) => token.hostId ?? "").map((token) => token?.expiresAt ?? null);
+			},
+			resolve: (host) => host.id,
 		}),
 		lastHeartbeatAt: t.field({
 			type: "DateTime",

@@ -7,8 +7,16 @@ import "./worker.ts";
 import "./host.ts";
 import "./attempt.ts";
 import "./alert.ts";
+import "./webhook.ts";
 import "./audit.ts";
 import "./enrollment.ts";
+import "./enrollment-key.ts";
+import "./key-check.ts";
+import "./api-key.ts";
+import "./auto-enrollment.ts";
+import "./onboarding.ts";
+import "./collision.ts";
+import "./tenant.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();

@@ -9,13 +9,10 @@ import { approveWorker, deleteWorker, rejectWorker, revokeWorker } from "../work
 import { builder } from "./builder.ts";
 import { siteIdOf } from "./site-filter.ts";
 import { EnrollmentMethodEnum, PendingReasonEnum, WorkerStateEnum } from "./enums.ts";
+import { LabelInput, LabelType } from "./label.ts";
 import { HostRef, WorkerRef } from "./refs.ts";
 import { connection, pageComplexity } from "./page.ts";
 import { FleetRef, SiteRef } from "./site.ts";
-
-const LabelType = builder.objectRef<{ key: string; value: string }>("Label").implement({
-	fields: (t) => ({ key: t.exposeString("key"), value: t.exposeString("value") }),
-});
 
 WorkerRef.implement({
 	description: "The enrolled agent's identity.",
@@ -65,6 +62,10 @@ builder.queryFields((t) => ({
 				state: t.arg({ type: WorkerStateEnum }),
 				method: t.arg({ type: EnrollmentMethodEnum }),
 				name: t.arg.string(),
+				fleetId: t.arg.id(),
+				label: t.arg({ type: LabelInput }),
+				keyId: t.arg.id({ description: "Enrolled with this key, by its id: an EnrollmentKey, or a SiteKey, former ones included." }),
+				apiKeyId: t.arg.id({ description: "May run on this API key." }),
 			},
 			resolve: async (_, args, ctx) => {
 				const [{ tenantId }, { sql }] = [ctx.as("viewer"), ctx.deps.db];
@@ -74,6 +75,10 @@ builder.queryFields((t) => ({
 					...(args.state == null ? {} : { state: args.state }),
 					...(args.method == null ? {} : { method: args.method }),
 					...(args.name == null ? {} : { name: args.name }),
+					...(args.fleetId == null ? {} : { fleetId: args.fleetId }),
+					...(args.label == null ? {} : { label: args.label }),
+					...(args.keyId == null ? {} : { keyId: args.keyId }),
+					...(args.apiKeyId == null ? {} : { apiKeyId: args.apiKeyId }),
 				};
 				return connection(
 					args,
@@ -99,7 +104,7 @@ function workerCursor(place: string): WorkerCursor {
 	return { createdAt: Number.isSafeInteger(createdAt) && Math.abs(createdAt) < 8.64e15 ? createdAt : 0, id: place.slice(colon + 1) };
 }
 
-const WorkerPayload = builder.objectRef<{ worker: WorkerView }>("WorkerPayload").implement({
+export const WorkerPayload = builder.objectRef<{ worker: WorkerView }>("WorkerPayload").implement({
 	fields: (t) => ({ worker: t.field({ type: WorkerRef, resolve: ({ worker }) => worker }) }),
 });
 export const DeletedPayload = builder.objectRef<{ deletedId: string }>("DeletedPayload").implement({

@@ -34,7 +34,10 @@ export async function sweepStaleHosts(deps: Tools, staleSeconds: number): Promis
 	}
 }
 
-/** Lifts DEGRADED from the hosts of workers that were heard again. A host that is not degraded any more is left alone. */
+/**
+ * Moves along the hosts of workers that were heard: DEGRADED is lifted, with an alert; a host that waited for the first sign of a worker that
+ * never enrolls (A12) begins its life. Others are left alone.
+ */
 export async function recoverHosts(
 	deps: Tools,
 	workers: readonly { readonly tenantId: string; readonly workerId: string }[],
@@ -47,10 +50,18 @@ export async function recoverHosts(
 				tenantId,
 				ofTenant.map(({ workerId }) => workerId),
 			);
+			hosts.sort((left, right) => (left.id < right.id ? -1 : 1));
 			await step(
 				deps,
 				tx,
-				hosts.sort((left, right) => (left.id < right.id ? -1 : 1)),
+				hosts.filter(({ state }) => state === "PENDING"),
+				"enrolled",
+				() => undefined,
+			);
+			await step(
+				deps,
+				tx,
+				hosts.filter(({ state }) => state !== "PENDING"),
 				"heartbeat",
 				(host) => ({ kind: "HOST_RECOVERED", severity: "info", message: `Host "${host.name}" is back: it is ${host.state}` }),
 			);
@@ -64,7 +75,7 @@ async function step(
 	tx: Tx,
 	hosts: readonly HostRecord[],
 	event: LifeEvent,
-	alertOf: (host: HostRecord) => { readonly kind: AlertKind; readonly severity: AlertSeverity; readonly message: string },
+	alertOf: (host: HostRecord) => { readonly kind: AlertKind; readonly severity: AlertSeverity; readonly message: string } | undefined,
 ): Promise<void> {
 	const at = deps.clock.now();
 	const moves = Map.groupBy(hosts, (host) => `${host.state} ${host.lastKnownState}`);
@@ -78,19 +89,12 @@ async function step(
 			first,
 			next,
 		);
-		const alerts = moved.map(
-			(host): NewAlert => ({
-				id: deps.mintId("alert"),
-				tenantId: host.tenantId,
-				at,
-				...alertOf(host),
-				workerId: host.workerId,
-				hostId: host.id,
-				siteId: host.siteId,
-				acknowledgedAt: null,
-				topic: null,
-			}),
-		);
+		const alerts = moved.flatMap((host): NewAlert[] => {
+			const alert = alertOf(host);
+			if (alert === undefined) return [];
+			const { tenantId, workerId, siteId } = host;
+			return [{ ...alert, id: deps.mintId("alert"), tenantId, at, workerId, hostId: host.id, siteId, acknowledgedAt: null, topic: null }];
+		});
 		await raiseAlerts(tx, alerts);
 		await record(
 			tx,

@@ -23,7 +23,7 @@ function columns(sql: Sql | Tx) {
 }
 
 /** Hosts by id, of one tenant. */
-export async function hostsByIds(sql: Sql, tenantId: string, ids: readonly string[]): Promise<HostRecord[]> {
+export async function hostsByIds(sql: Sql | Tx, tenantId: string, ids: readonly string[]): Promise<HostRecord[]> {
 	return parseRows(
 		row,
 		await sql`
@@ -111,6 +111,37 @@ export async function lockStaleHosts(tx: Tx, cutoff: number, limit: number): Pro
 	);
 }
 
+/** The workers that these hosts have, as they stand; the caller locks them and looks again. */
+export async function workersOfHosts(tx: Tx, ids: readonly string[]): Promise<{ readonly tenantId: string; readonly workerId: string }[]> {
+	const rows =
+		await tx`select tenant_id, worker_id from hosts where id = any (${[...ids]}::text[]) and worker_id is not null limit ${ids.length}`;
+	return parseRows(v.object({ tenantId: v.string(), workerId: v.string() }), rows);
+}
+
+/**
+ * Whether a host of this name waits for its worker, and its id. Two that would make one of the same name follow each other: a lock on the name
+ * itself, held until the transaction ends.
+ */
+export async function lockNameOfHost(tx: Tx, tenantId: string, name: string): Promise<string | undefined> {
+	await tx`select pg_advisory_xact_lock(hashtextextended(${`host ${tenantId} ${name}`}, 0))`;
+	const rows = await tx`
+		select id from hosts where tenant_id = ${tenantId} and name = ${name} and worker_id is null and state = 'PENDING' order by id limit 1`;
+	return parseFirst(v.object({ id: v.string() }), rows)?.id;
+}
+
+/** Takes a host that has tokens of its own away from its worker, so that it outlives it; a host made for the worker goes with it. */
+export async function releaseTokenHost(tx: Tx, tenantId: string, id: string): Promise<void> {
+	await tx`
+		update hosts h set worker_id = null where h.tenant_id = ${tenantId} and h.id = ${id}
+			and exists (select from keys k where k.host_id = h.id and k.kind = 'host')`;
+}
+
+/** Deletes a host that has no worker; false when there is none such. */
+export async function deleteHostRow(tx: Tx, tenantId: string, id: string): Promise<boolean> {
+	const rows = await tx`delete from hosts where tenant_id = ${tenantId} and id = ${id} and worker_id is null returning id`;
+	return rows.length === 1;
+}
+
 /** Locks hosts in id order. */
 export async function lockHosts(tx: Tx, ids: readonly string[]): Promise<HostRecord[]> {
 	if (ids.length === 0) return [];
@@ -124,6 +155,9 @@ export async function lockHosts(tx: Tx, ids: readonly string[]): Promise<HostRec
 /** Writes hosts in their final form. The caller holds the lock on those that exist. */
 export async function saveHosts(tx: Tx, added: readonly HostRecord[], changed: readonly HostRecord[]): Promise<void> {
 	const writes = [];
+	// A worker has one host at any moment: who gives one up does so before the other takes it.
+	const detached = changed.flatMap(({ id, workerId }) => (workerId === null ? [id] : []));
+	if (detached.length > 0) writes.push(tx`update hosts set worker_id = null where id = any (${detached}::text[])`);
 	if (added.length > 0) {
 		writes.push(tx`
 			insert into hosts (id, tenant_id, name, site_id, worker_id, state, last_known_state, monitoring_since, created_at)

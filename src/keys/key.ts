@@ -34,6 +34,24 @@ export interface KeyRecord extends KeyFacts {
 	readonly lastWorkerId: string | null;
 }
 
+/** A key as it is when it was just made: everything else is said by whoever makes it. */
+export const unused = {
+	fleetId: null,
+	hostId: null,
+	version: 1,
+	active: true,
+	maxUses: null,
+	uses: 0,
+	expiresAt: null,
+	revokedAt: null,
+	graceEndsAt: null,
+	consumedAt: null,
+	lastUsedAt: null,
+	lastWorkerId: null,
+	allowedCidrs: [],
+	labels: {},
+} as const satisfies Partial<KeyRecord>;
+
 /** How a site key is shown to people: `v3 (A1B2)` (S2). */
 export function siteKeyFingerprint(key: { readonly version: number; readonly hint: string }): string {
 	return `v${key.version} (${key.hint})`;

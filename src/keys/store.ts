@@ -135,6 +135,111 @@ export async function insertKey(
 			${date(key.consumedAt)}, ${[...key.allowedCidrs]}::text[], ${tx.json(key.labels)}, ${date(key.createdAt)})`;
 }
 
+/** Locks a key of one kind and tenant; undefined when there is none. */
+export async function lockKey(tx: Tx, tenantId: string, kind: KeyRecord["kind"], id: string): Promise<KeyRecord | undefined> {
+	const rows = await tx`select ${columns(tx)} from keys where tenant_id = ${tenantId} and kind = ${kind} and id = ${id} for update`;
+	return parseFirst(row, rows);
+}
+
+/** Revokes a key; the first to do so stays on record. False when it was revoked before. */
+export async function endKey(tx: Tx, id: string, at: number): Promise<boolean> {
+	const rows = await tx`update keys set revoked_at = ${new Date(at)} where id = ${id} and revoked_at is null returning id`;
+	return rows.length === 1;
+}
+
+/** One page of enrollment keys, newest first; `backward` walks from the other end and returns oldest first. */
+export async function pageOfEnrollmentKeys(
+	sql: Sql,
+	tenantId: string,
+	siteId: string | undefined,
+	page: { readonly after?: string; readonly before?: string; readonly limit: number; readonly backward: boolean },
+): Promise<KeyRecord[]> {
+	return parseRows(
+		row,
+		await sql`
+		select ${columns(sql)} from keys
+		where tenant_id = ${tenantId} and kind = 'enroll'
+			${siteId === undefined ? sql`` : sql`and site_id = ${siteId}`}
+			${page.after === undefined ? sql`` : sql`and id < ${page.after}`}
+			${page.before === undefined ? sql`` : sql`and id > ${page.before}`}
+		order by id ${page.backward ? sql`asc` : sql`desc`} limit ${page.limit}`,
+	);
+}
+
+/** How many enrollment keys there are. */
+export async function countEnrollmentKeys(sql: Sql, tenantId: string, siteId: string | undefined): Promise<number> {
+	const rows = await sql`
+		select count(*) as total from keys
+		where tenant_id = ${tenantId} and kind = 'enroll' ${siteId === undefined ? sql`` : sql`and site_id = ${siteId}`}`;
+	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
+}
+
+/** The newest tokens of hosts that are neither used, revoked nor expired, in no order. */
+export async function liveHostTokens(sql: Sql, tenantId: string, hostIds: readonly string[], now: number): Promise<KeyRecord[]> {
+	return parseRows(
+		row,
+		await sql`
+		select ${columns(sql)} from keys
+		where tenant_id = ${tenantId} and kind = 'host' and host_id = any (${[...hostIds]}::text[])
+			and consumed_at is null and revoked_at is null and expires_at > ${new Date(now)} limit ${hostIds.length}`,
+	);
+}
+
+/** Revokes a host's tokens that were not used: the next one is the only one. */
+export async function endHostTokens(tx: Tx, tenantId: string, hostId: string, at: number): Promise<void> {
+	await tx`
+		update keys set revoked_at = ${new Date(at)}
+		where id in (select id from keys where tenant_id = ${tenantId} and host_id = ${hostId} and kind = 'host' and consumed_at is null and revoked_at is null order by id for update)`;
+}
+
+/** Removes every token of a host. */
+export async function deleteHostTokens(tx: Tx, tenantId: string, hostId: string): Promise<void> {
+	await tx`delete from keys where id in (select id from keys where tenant_id = ${tenantId} and host_id = ${hostId} and kind = 'host' order by id for update)`;
+}
+
+/** A key that will soon let nobody in any more, though it could. */
+export interface ExpiringKey {
+	readonly id: string;
+	readonly tenantId: string;
+	readonly siteId: string | null;
+	readonly kind: "enroll" | "site";
+	readonly name: string;
+	readonly version: number;
+	readonly hint: string;
+	readonly endsAt: number;
+}
+
+/**
+ * Enrollment keys with uses left that are in the last tenth of their life (at most its last day), and former site keys in the last day of
+ * their grace that workers enrolled with. At most `limit` of each; those with an alert already are left out.
+ */
+export async function expiringKeys(tx: Tx, now: number, limit: number): Promise<ExpiringKey[]> {
+	const at = new Date(now);
+	const rows = await tx`
+		(select id, tenant_id, site_id, kind, name, version, hint, expires_at as ends_at from keys k
+		where kind = 'enroll' and revoked_at is null and (max_uses is null or uses < max_uses) and expires_at > ${at}::timestamptz
+			and expires_at < ${at}::timestamptz + interval '1 day' and expires_at - ${at}::timestamptz < least(interval '1 day', (expires_at - created_at) / 10)
+			and not exists (select from alerts a where a.tenant_id = k.tenant_id and a.topic = 'expiring ' || k.id)
+		order by id limit ${limit})
+		union all
+		(select id, tenant_id, site_id, kind, name, version, hint, grace_ends_at as ends_at from keys k
+		where kind = 'site' and not active and revoked_at is null and grace_ends_at > ${at}::timestamptz and grace_ends_at < ${at}::timestamptz + interval '1 day'
+			and not exists (select from alerts a where a.tenant_id = k.tenant_id and a.topic = 'expiring ' || k.id)
+			and exists (select from workers w where w.tenant_id = k.tenant_id and w.key_id = k.id)
+		order by id limit ${limit})`;
+	const schema = v.object({
+		id: v.string(),
+		tenantId: v.string(),
+		siteId: v.nullable(v.string()),
+		kind: v.picklist(["enroll", "site"]),
+		name: v.string(),
+		version: v.number(),
+		hint: v.string(),
+		endsAt: time,
+	});
+	return parseRows(schema, rows);
+}
+
 function date(at: number | null): Date | null {
 	return at === null ? null : new Date(at);
 }

@@ -43,7 +43,9 @@ export function openVault(current: Secret, former: readonly Secret[], random: Ra
 			const [, id, data = ""] = sealed.split(".");
 			const key = keys.get(id ?? "");
 			if (key === undefined) {
-				throw new VaultError(`Cannot open a sealed secret: it is sealed under master key ${id}, give that one in MUSTER_MASTER_KEY_FORMER`);
+				throw new VaultError(
+					`Cannot open the ${place}: it is sealed under master key ${id}, this server has ${[...keys.keys()].join(", ")}; give every server the same MUSTER_MASTER_KEY, and one it replaced in MUSTER_MASTER_KEY_FORMER`,
+				);
 			}
 			const bytes = Buffer.from(data, "base64url");
 			try {

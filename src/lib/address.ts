@@ -84,6 +84,17 @@ export function sourceAddress(peer: string, forwardedFor: string | null, trusted
 	return source;
 }
 
+/**
+ * What one subscriber holds at least: an IPv4 address, or the /64 of an IPv6 one, of which anybody has 2^64 addresses to come from. Texts that
+ * are no address stay as they are.
+ */
+export function subscriberOf(text: string): string {
+	const address = parse(text);
+	if (address === undefined || !isIPv6(address)) return address?.toString() ?? text;
+	const parts = address.parts.slice(0, 4).map((part) => part.toString(16));
+	return `${parts.join(":")}::/64`;
+}
+
 function withoutPort(hop: string): string {
 	const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(hop);
 	if (bracketed?.[1] !== undefined) return bracketed[1];

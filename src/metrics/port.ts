@@ -1,9 +1,13 @@
 import type { EnrollmentMethod, Outcome, Refusal } from "../protocol/codes.ts";
 
+/** What one attempt to send a webhook came to: `disabled` when its receiver answered 410 Gone, `failed` when it was the last one. */
+export const webhookResults = ["delivered", "retried", "failed", "disabled"] as const;
+export type WebhookResult = (typeof webhookResults)[number];
+
 /** What the domain counts. Label values are closed sets, so that no client can grow the series. */
 export interface Metrics {
-	enrollAttempt(method: EnrollmentMethod, result: Outcome | "PENDING" | "REFUSED"): void;
-	enrollRejection(reason: Refusal): void;
+	enrollAttempt(method: EnrollmentMethod, result: Outcome | "PENDING"): void;
+	enrollRejection(method: EnrollmentMethod, reason: Refusal): void;
 	enrollBatch(size: number): void;
 	argon2Verification(): void;
 	argon2Waiting(count: number): void;
@@ -12,4 +16,5 @@ export interface Metrics {
 	subscribers(change: 1 | -1): void;
 	eventLag(seconds: number): void;
 	hostsDegraded(count: number): void;
+	webhookAttempt(result: WebhookResult): void;
 }

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
-import type { Metrics } from "./port.ts";
+import { type Metrics, webhookResults } from "./port.ts";
 
 /** Paths as metrics know them; everything else is `other`, so that a scanner cannot grow the series. */
 export const routes = ["/graphql", "/graphiql", "/health/live", "/health/ready", "/install.sh", "/download", "other"] as const;
@@ -27,7 +27,11 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	const gauge = <T extends string>(name: string, help: string, labelNames: readonly T[] = []) =>
 		new Gauge({ name, help, labelNames, registers: [registry] });
 
-	const attempts = counter("muster_enroll_attempts_total", "Enrollment attempts by method and outcome", ["method", "outcome"]);
+	const attempts = counter("muster_enroll_attempts_total", "Enrollment attempts by method and outcome, refused ones by reason", [
+		"method",
+		"outcome",
+		"reason",
+	]);
 	const rejections = counter("muster_enroll_rejections_total", "Refused enrollment attempts by reason", ["reason"]);
 	const batch = new Histogram({
 		name: "muster_enroll_batch_size",
@@ -42,17 +46,23 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	const subscribers = gauge("muster_subscribers", "Open subscriptions");
 	const lag = gauge("muster_events_lag_seconds", "Age of the newest event when it was delivered");
 	const degraded = counter("muster_degraded_hosts_total", "Hosts that became DEGRADED");
+	const webhooks = counter("muster_webhook_attempts_total", "Attempts to send a webhook by what they came to", ["result"]);
 	const http = counter("muster_http_requests_total", "HTTP requests answered by route and status class", ["route", "status"]);
 
 	for (const method of enrollmentMethods) {
-		for (const outcome of [...outcomes, "PENDING", "REFUSED"]) attempts.inc({ method, outcome }, 0);
+		for (const outcome of [...outcomes, "PENDING"]) attempts.inc({ method, outcome, reason: "" }, 0);
+		for (const reason of refusals) attempts.inc({ method, outcome: "REFUSED", reason }, 0);
 	}
 	for (const reason of refusals) rejections.inc({ reason }, 0);
+	for (const result of webhookResults) webhooks.inc({ result }, 0);
 	for (const kind of ["worker", "operator"]) sockets.set({ kind }, 0);
 
 	return {
-		enrollAttempt: (method, outcome) => attempts.inc({ method, outcome }),
-		enrollRejection: (reason) => rejections.inc({ reason }),
+		enrollAttempt: (method, outcome) => attempts.inc({ method, outcome, reason: "" }),
+		enrollRejection(method, reason) {
+			attempts.inc({ method, outcome: "REFUSED", reason });
+			rejections.inc({ reason });
+		},
 		enrollBatch: (size) => batch.observe(size),
 		argon2Verification: () => argon2.inc(),
 		argon2Waiting: (count) => argon2Queue.set(count),
@@ -61,6 +71,7 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		subscribers: (change) => subscribers.inc(change),
 		eventLag: (seconds) => lag.set(seconds),
 		hostsDegraded: (count) => degraded.inc(count),
+		webhookAttempt: (result) => webhooks.inc({ result }),
 		httpRequest: (route, status) => http.inc({ route, status: `${Math.trunc(status / 100)}xx` }),
 		render: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
 	};

@@ -1,3 +1,5 @@
+import * as v from "valibot";
+
 /** Longest pattern accepted. */
 const patternMax = 200;
 /** With names of at most 253 characters this many repetitions try some ten million ways at worst, tens of milliseconds. */
@@ -27,6 +29,15 @@ export function patternProblem(pattern: string): string | undefined {
 	if ((structure.match(/\|/g) ?? []).length > alternativesMax) return `may hold at most ${alternativesMax} alternatives`;
 	return undefined;
 }
+
+/** A pattern as an admin gives it. */
+export const patternField = v.pipe(
+	v.string(),
+	v.check(
+		(pattern) => patternProblem(pattern) === undefined,
+		(issue) => `"${String(issue.input)}" ${patternProblem(String(issue.input))}`,
+	),
+);
 
 /** Whether a name is of the kind that the site expects (A14); without a pattern every name is. */
 export function nameIsFamiliar(pattern: string | null, name: string): boolean {

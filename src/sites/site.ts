@@ -20,3 +20,11 @@ export interface FleetRecord {
 	readonly name: string;
 	readonly createdAt: number;
 }
+
+/** Who owns sites. */
+export interface TenantRecord {
+	readonly id: string;
+	readonly slug: string;
+	/** The names expected of workers whose site has no pattern of its own (A14). */
+	readonly workerNamePattern: string | null;
+}

@@ -5,7 +5,7 @@ import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { parseInput } from "../input.ts";
 import { plainText } from "../lib/plain-text.ts";
-import { patternProblem } from "./name-pattern.ts";
+import { patternField } from "./name-pattern.ts";
 import { enrollmentPolicies, type FleetRecord, type SiteRecord } from "./site.ts";
 import { insertFleet, insertSite, siteByCode } from "./store.ts";
 
@@ -28,18 +28,7 @@ const newSite = v.object({
 	code,
 	name: v.optional(v.nullable(title), null),
 	enrollmentPolicy: v.optional(v.nullable(v.picklist(enrollmentPolicies)), null),
-	workerNamePattern: v.optional(
-		v.nullable(
-			v.pipe(
-				v.string(),
-				v.check(
-					(pattern) => patternProblem(pattern) === undefined,
-					(issue) => `"${String(issue.input)}" ${patternProblem(String(issue.input))}`,
-				),
-			),
-		),
-		null,
-	),
+	workerNamePattern: v.optional(v.nullable(patternField), null),
 });
 
 type Tools = Pick<Deps, "db" | "clock" | "mintId">;

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
 import { count, parseFirst, parseRows, time } from "../db/rows.ts";
-import { enrollmentPolicies, type FleetRecord, type SiteRecord } from "./site.ts";
+import { enrollmentPolicies, type FleetRecord, type SiteRecord, type TenantRecord } from "./site.ts";
 
 const siteRow = v.object({
 	id: v.string(),
@@ -84,10 +84,27 @@ export async function fleetsOfSites(sql: Sql, tenantId: string, siteIds: readonl
 }
 
 /** Fleets by id, of one tenant. */
-export async function fleetsById(sql: Sql, tenantId: string, ids: readonly string[]): Promise<FleetRecord[]> {
+export async function fleetsById(sql: Sql | Tx, tenantId: string, ids: readonly string[]): Promise<FleetRecord[]> {
 	return parseRows(
 		fleetRow,
 		await sql`
 		select id, tenant_id, site_id, name, created_at from fleets where tenant_id = ${tenantId} and id = any (${[...ids]}::text[]) limit ${ids.length}`,
 	);
+}
+
+/** A tenant by id. */
+export async function tenantById(sql: Sql | Tx, id: string): Promise<TenantRecord | undefined> {
+	const schema = v.object({ id: v.string(), slug: v.string(), workerNamePattern: v.nullable(v.string()) });
+	return parseFirst(schema, await sql`select id, slug, worker_name_pattern from tenants where id = ${id}`);
+}
+
+/** The names that a tenant expects of its workers (A14); null when it has no pattern. */
+export async function tenantNamePattern(sql: Sql | Tx, tenantId: string): Promise<string | null> {
+	const rows = await sql`select worker_name_pattern as pattern from tenants where id = ${tenantId}`;
+	return parseFirst(v.object({ pattern: v.nullable(v.string()) }), rows)?.pattern ?? null;
+}
+
+/** Sets the names that a tenant expects; null expects none. */
+export async function setTenantNamePattern(tx: Tx, tenantId: string, pattern: string | null): Promise<void> {
+	await tx`update tenants set worker_name_pattern = ${pattern} where id = ${tenantId}`;
 }

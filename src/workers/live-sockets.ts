@@ -21,9 +21,12 @@ export function openLiveSockets(bus: Bus): LiveSockets {
 	const keyOf = (tenantId: string, workerId: string) => `${tenantId}\n${workerId}`;
 	const stop = bus.onEvent(({ tenantId, event }) => {
 		if (event.kind !== "credentials-revoked") return;
-		const live = sockets.get(keyOf(tenantId, event.workerId));
-		if (live !== undefined && event.credentialIds.includes(live.worker.credentialId))
-			live.socket.close(closeCodes.credentialRevoked, "The worker's credential was revoked");
+		// A shared API key may be of any worker; revoking one is rare, so looking at every socket then costs nothing that matters.
+		const one = event.workerId === null ? undefined : sockets.get(keyOf(tenantId, event.workerId));
+		for (const live of event.workerId === null ? sockets.values() : one === undefined ? [] : [one]) {
+			if (live.worker.tenantId === tenantId && event.credentialIds.includes(live.worker.credentialId))
+				live.socket.close(closeCodes.credentialRevoked, "The worker's credential was revoked");
+		}
 	});
 	return {
 		opened(worker, socket) {

@@ -61,6 +61,10 @@ export interface WorkerFilter {
 	readonly state?: WorkerState;
 	readonly method?: string;
 	readonly name?: string;
+	readonly fleetId?: string;
+	readonly label?: { readonly key: string; readonly value: string };
+	readonly keyId?: string;
+	readonly apiKeyId?: string;
 }
 
 /** A place in the list of workers: newest first, ties by id. */
@@ -74,6 +78,10 @@ function where(sql: Sql, tenantId: string, filter: WorkerFilter) {
 		${filter.siteId === undefined ? sql`` : sql`and w.site_id = ${filter.siteId}`}
 		${filter.state === undefined ? sql`` : sql`and w.state = ${filter.state}`}
 		${filter.method === undefined ? sql`` : sql`and w.method = ${filter.method}`}
+		${filter.fleetId === undefined ? sql`` : sql`and w.fleet_id = ${filter.fleetId}`}
+		${filter.label === undefined ? sql`` : sql`and w.labels ->> ${filter.label.key} = ${filter.label.value}`}
+		${filter.keyId === undefined ? sql`` : sql`and w.key_id = ${filter.keyId}`}
+		${filter.apiKeyId === undefined ? sql`` : sql`and exists (select from api_key_grants g where g.tenant_id = w.tenant_id and g.worker_id = w.id and g.credential_id = ${filter.apiKeyId})`}
 		${filter.name === undefined ? sql`` : sql`and strpos(lower(w.name), lower(${filter.name})) > 0`}`;
 }
 
@@ -111,6 +119,25 @@ export async function changeState(tx: Tx, tenantId: string, id: string, from: re
 	return rows.length === 1;
 }
 
+/** Makes a held claimant a worker of its own with this uid. What it contested stays on record: by that its machine is known again. */
+export async function takeMachine(tx: Tx, tenantId: string, id: string, uid: string): Promise<void> {
+	await tx`
+		update workers set state = 'ACTIVE', pending_reason = null, machine_uid = ${uid},
+			contested_uid = case when contested_uid = ${uid} then null else contested_uid end
+		where tenant_id = ${tenantId} and id = ${id} and state = 'PENDING'`;
+}
+
+/**
+ * Hands what a held claimant was answered over to the worker that adopts it: its next question is answered as that worker. The worker takes the
+ * claimant's hostname, so that the machine is not taken for a second one again.
+ */
+export async function giveClaims(tx: Tx, claimant: WorkerView, worker: WorkerView): Promise<void> {
+	await tx`
+		update enrollments set worker_id = ${worker.id}, host_id = ${worker.hostId}, outcome = 'REUSED'
+		where tenant_id = ${claimant.tenantId} and worker_id = ${claimant.id} and state = 'held'`;
+	await tx`update workers set hostname = ${claimant.hostname} where tenant_id = ${worker.tenantId} and id = ${worker.id}`;
+}
+
 /** Locks a worker before its credentials are touched: the order that the enrollment batch has too. False when there is none. */
 export async function lockWorker(tx: Tx, tenantId: string, id: string): Promise<boolean> {
 	const rows = await tx`select id from workers where tenant_id = ${tenantId} and id = ${id} for no key update`;
@@ -137,7 +164,7 @@ export interface BeatRow {
 
 /**
  * Writes many heartbeats with one statement; an older beat never replaces a newer one, a beat of a deleted or revoked worker is dropped.
- * Returns the workers whose host is DEGRADED, so that the caller can lift it. Rows are taken in key order: flushes of two servers cannot deadlock.
+ * Returns the workers whose host is DEGRADED, or PENDING until they were first heard, so that the caller can move it along. Rows are taken in key order: flushes of two servers cannot deadlock.
  */
 export async function writeHeartbeats(
 	sql: Sql,
@@ -162,7 +189,7 @@ export async function writeHeartbeats(
 		)
 		select h.tenant_id, h.worker_id from hosts h
 		join written on written.tenant_id = h.tenant_id and written.worker_id = h.worker_id
-		where h.state = 'DEGRADED' limit ${beats.length}`;
+		where h.state in ('DEGRADED', 'PENDING') limit ${beats.length}`;
 	return parseRows(v.object({ tenantId: v.string(), workerId: v.string() }), rows);
 }
 
@@ -189,7 +216,7 @@ export async function saveWorkers(tx: Tx, added: readonly WorkerRecord[], change
 		changed.length === 0
 			? []
 			: tx`
-		update workers w set name = r.name, hostname = r.hostname, site_id = r."siteId", fleet_id = r."fleetId", key_id = r."keyId",
+		update workers w set name = r.name, hostname = r.hostname, machine_uid = r."machineUid", site_id = r."siteId", fleet_id = r."fleetId", key_id = r."keyId",
 			key_version = r."keyVersion", method = r.method, auto_enrolled = r."autoEnrolled", state = r.state, pending_reason = r."pendingReason",
 			labels = r.labels, version = r.version, platform = r.platform, enrolled_at = to_timestamp(r."enrolledAt" / 1000.0)
 		from jsonb_to_recordset(${tx.json(changed as never)}) as ${tx.unsafe(recordset)}

@@ -4,6 +4,7 @@ import { revokeCredentials } from "../auth/store.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
+import { deleteHostTokens } from "../keys/store.ts";
 import { changeState, deleteWorkerRow, lockWorker, workersByIds } from "./store.ts";
 import type { WorkerState, WorkerView } from "./worker.ts";
 
@@ -31,6 +32,9 @@ export async function rejectWorker(deps: Tools, operator: OperatorPrincipal, id:
 export async function deleteWorker(deps: Tools, operator: OperatorPrincipal, id: string): Promise<string> {
 	const at = deps.clock.now();
 	await deps.db.tx(async (tx) => {
+		// A host goes with its worker, and its tokens with it; keys before workers, the order that the enrollment batch has too.
+		const [worker] = await workersByIds(tx, operator.tenantId, [id]);
+		if (worker?.hostId != null) await deleteHostTokens(tx, operator.tenantId, worker.hostId);
 		if (!(await lockWorker(tx, operator.tenantId, id))) throw notFound("worker", id);
 		const credentialIds = await revokeCredentials(tx, operator.tenantId, id, at);
 		if (!(await deleteWorkerRow(tx, operator.tenantId, id))) throw notFound("worker", id);

@@ -27,13 +27,31 @@ const mutations: readonly (readonly [string, Role, () => string])[] = [
 	["createSite", "admin", () => `createSite(input: { code: "s-${hex(6)}" }) { site { id } }`],
 	["createFleet", "admin", () => 'createFleet(input: { siteCode: "none", name: "f" }) { fleet { id } }'],
 	["rotateSiteKey", "admin", () => 'rotateSiteKey(siteCode: "none") { secret }'],
+	["createEnrollmentKey", "admin", () => 'createEnrollmentKey(input: { name: "k", siteCode: "none" }) { secret }'],
+	["revokeEnrollmentKey", "admin", () => 'revokeEnrollmentKey(id: "ekey_none") { key { id } }'],
+	["configureAutoEnrollment", "admin", () => "configureAutoEnrollment(input: { enabled: false }) { autoEnrollment { enabled } }"],
+	["configureTenant", "admin", () => "configureTenant(input: {}) { tenant { id } }"],
+	["createApiKey", "admin", () => 'createApiKey(name: "k") { apiKey { id } }'],
+	["revokeApiKey", "admin", () => 'revokeApiKey(id: "cred_none") { apiKey { id } }'],
+	["createWorker", "admin", () => 'createWorker(input: { name: "w", siteCode: "none" }) { secret }'],
+	["resolveCollision", "operator", () => 'resolveCollision(workerId: "wrk_none", verdict: BAN) { worker { id } }'],
+	["createHost", "admin", () => 'createHost(input: { name: "h", siteCode: "none" }) { secret }'],
+	["regenerateHostToken", "admin", () => 'regenerateHostToken(id: "host_none") { secret }'],
+	["deleteHost", "admin", () => 'deleteHost(id: "host_none") { deletedId }'],
+	["createWebhook", "admin", () => 'createWebhook(input: { url: "https://hooks.invalid/" }) { webhook { id } }'],
+	["deleteWebhook", "admin", () => 'deleteWebhook(id: "whk_none") { deletedId }'],
+	["testWebhook", "admin", () => 'testWebhook(id: "whk_none") { delivery { id } }'],
 ];
-const queries = ["sites", "workers", "hosts", "enrollmentAttempts", "alerts", "auditLog"].map((list) => `${list} { totalCount }`);
+const queries = ["sites", "workers", "hosts", "enrollmentAttempts", "alerts", "auditLog", "enrollmentKeys", "apiKeys", "webhooks"].map(
+	(list) => `${list} { totalCount }`,
+);
 const lookups = [
 	'site(code: "none") { id }',
 	'worker(id: "wrk_none") { id }',
 	'host(id: "host_none") { id }',
 	'node(id: "wrk_none") { id }',
+	"autoEnrollment { enabled }",
+	"tenant { slug }",
 ];
 
 const codeOf = ({ errors }: GraphQLReply) => errors[0]?.extensions?.["code"];

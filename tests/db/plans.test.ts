@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { pageOfAlerts } from "../../src/alerts/store.ts";
 import { pageOfAudit } from "../../src/audit/store.ts";
-import { credentialBySelector } from "../../src/auth/store.ts";
+import { pageOfApiKeys } from "../../src/keys/api-key-store.ts";
+import { credentialBySelector, credentialByText } from "../../src/auth/store.ts";
 import type { Tx } from "../../src/db/port.ts";
 import type { ProvenRequest } from "../../src/enrollment/request.ts";
 import { load } from "../../src/enrollment/store.ts";
 import { pageOfHosts } from "../../src/hosts/store.ts";
-import { keyBySelector } from "../../src/keys/store.ts";
+import { expiringKeys, keyBySelector, pageOfEnrollmentKeys } from "../../src/keys/store.ts";
 import { pageOfWorkers, workersByIds } from "../../src/workers/store.ts";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
 
@@ -30,7 +31,13 @@ const reads: Readonly<Record<string, (tx: Tx) => Promise<unknown>>> = {
 	"the first page of the audit": (tx) => pageOfAudit(tx, tenant, page),
 	"the first page of alerts": (tx) => pageOfAlerts(tx, tenant, undefined, page),
 	"the first page of open alerts": (tx) => pageOfAlerts(tx, tenant, true, page),
-	"a credential by its selector": (tx) => credentialBySelector(tx, "selector_17"),
+	"a credential by its selector": (tx) => credentialBySelector(tx, "selector_17", "w1"),
+	"a shared API key by its selector": (tx) => credentialBySelector(tx, "named_17", "w17"),
+	"an API key that is an admin's own text": (tx) => credentialByText(tx, Buffer.alloc(32, 1), "w17"),
+	"the first page of API keys": (tx) => pageOfApiKeys(tx, tenant, page),
+	"the first page of enrollment keys": (tx) => pageOfEnrollmentKeys(tx, tenant, undefined, page),
+	"the workers of an enrollment key": (tx) => pageOfWorkers(tx, tenant, { keyId: "key_17" }, page),
+	"keys that end soon": (tx) => expiringKeys(tx, 1_800_000_000_000, 200),
 	"a key by its selector": (tx) => keyBySelector(tx, "enroll", "selector_17"),
 };
 
@@ -91,10 +98,12 @@ function request(index: number): ProvenRequest {
 		replyKey: null,
 		sourceAddress: "192.0.2.1",
 		arrivedAt: 0,
+		proof: null,
 		fresh: {
 			workerId: "",
 			hostId: "",
 			credentialId: "",
+			shared: false,
 			selector: "",
 			secretHash: new Uint8Array(32),
 			hint: "",
@@ -116,6 +125,11 @@ const seed = [
 	select 'host_' || n, '${tenant}', 'h' || n, 'site_' || n % 100, 'w' || n, 'MONITORING', 'MONITORING', now() from ${many}`,
 	`insert into credentials (id, tenant_id, worker_id, name, selector, hash, hint, created_at)
 	select 'cred_' || n, '${tenant}', 'w' || n, 'x', 'selector_' || n, decode(repeat('00', 32), 'hex'), 'x', now() from ${many}`,
+	`insert into credentials (id, tenant_id, kind, name, selector, hash, hint, created_at)
+	select 'named_' || n, '${tenant}', 'named', 'x', 'named_' || n, decode(md5(n::text) || md5(n::text), 'hex'), 'x', now() from ${many}`,
+	`insert into api_key_grants (tenant_id, worker_id, credential_id, seq, granted_at)
+	select '${tenant}', 'w' || n, 'named_' || n, 1000000 + n, now() from ${many}`,
+	`insert into nonces (tenant_id, nonce, expires_at) select '${tenant}', 'nonce_' || n, now() + interval '1 h' from ${many}`,
 	`insert into heartbeats (tenant_id, worker_id, at) select '${tenant}', 'w' || n, now() from ${many}`,
 	`insert into enrollments (tenant_id, enrollment_id, key_id, worker_id, machine_uid, state, created_at, credential_id)
 	select '${tenant}', 'enrollment_' || n, 'key_' || n, 'w' || n, 'uid_' || n, 'held', now(), 'cred_' || n from ${many}`,

@@ -42,6 +42,7 @@ export async function startMuster(options: MusterOptions = {}): Promise<Muster> 
 		MUSTER_DATA_DIR: dataDir,
 		MUSTER_LISTEN: "127.0.0.1:0",
 		MUSTER_METRICS_LISTEN: "127.0.0.1:0",
+		MUSTER_MASTER_KEY: Buffer.alloc(32, 5).toString("base64"),
 		MUSTER_JWT_SECRET: "a secret of the tests, forty characters.",
 		...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
 		...options.env,

@@ -55,7 +55,16 @@ export async function openPipeline(url: string): Promise<Pipeline> {
 		mintId: idMint(systemClock, systemRandom),
 		hasher: openHasher(metrics),
 		vault: openVault(new Secret(Buffer.alloc(32, 7).toString("base64")), [], systemRandom),
-		settings: { externalWorkers: true, heartbeatSeconds: 15, staleSeconds, serverAddress: null, sharedSecret: new Secret(sharedSecret) },
+		settings: {
+			externalWorkers: true,
+			autoEnrollmentAlertHours: 24,
+			webhookPrivateAddresses: false,
+			heartbeatSeconds: 15,
+			staleSeconds,
+			serverAddress: null,
+			sharedSecret: new Secret(sharedSecret),
+			publicUrl: () => "http://muster.test",
+		},
 	};
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: 1_000, lockout: { failures: 1_000, seconds: 60 } });
 	const heartbeats = openHeartbeats(deps);

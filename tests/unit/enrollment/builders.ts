@@ -65,6 +65,7 @@ export function facts(change: Partial<Facts> = {}): Facts {
 		heldClaim: undefined,
 		prior: undefined,
 		host: undefined,
+		auto: undefined,
 		sourceAllowed: true,
 		staleMs,
 		...change,
@@ -73,7 +74,7 @@ export function facts(change: Partial<Facts> = {}): Facts {
 
 /** Machine uid-a, hostname host-a, by key_a, arrived just now. */
 export function request(
-	change: Partial<Pick<ProvenRequest, "keyId" | "replyKey" | "arrivedAt">> = {},
+	change: Partial<Pick<ProvenRequest, "keyId" | "replyKey" | "arrivedAt" | "proof">> = {},
 	claim: Partial<WorkerClaim> = {},
 ): ProvenRequest {
 	return {
@@ -84,6 +85,7 @@ export function request(
 		replyKey: null,
 		sourceAddress: "192.0.2.1",
 		arrivedAt: now,
+		proof: null,
 		claim: {
 			name: "name-a",
 			requestedId: null,
@@ -98,6 +100,7 @@ export function request(
 			workerId: "wrk_fresh",
 			hostId: "host_fresh",
 			credentialId: "cred_fresh",
+			shared: false,
 			selector: "0".repeat(12),
 			secretHash: new Uint8Array(32),
 			hint: "ABCD",

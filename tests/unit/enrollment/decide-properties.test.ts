@@ -54,12 +54,23 @@ const facts: fc.Arbitrary<Facts> = fc.record({
 	requested: maybe(worker),
 	heldClaim: maybe(worker),
 	prior: maybe(prior),
-	host: maybe(fc.record({ name: fc.constantFrom("name-a", "name-b") })),
+	host: maybe(fc.record({ name: fc.constantFrom("name-a", "name-b"), worker: maybe(worker) })),
+	auto: maybe(
+		fc.record({ enabled: fc.boolean(), nonceSeen: fc.boolean(), credentialLive: fc.boolean(), toleranceMs: fc.constant(300_000) }),
+	),
 	sourceAllowed: fc.boolean(),
 	staleMs: fc.constant(staleMs),
 });
 const asked: fc.Arbitrary<ProvenRequest> = fc
-	.record({ keyId, replyKey, arrivedAt: time, machineUid: uid, hostname, requestedId: orNull(fc.constantFrom("wrk_a", "wrk_b")) })
+	.record({
+		keyId,
+		replyKey,
+		arrivedAt: time,
+		proof: orNull(fc.record({ nonce: fc.constant("nonce"), timestampMs: fc.integer({ min: now - 700_000, max: now + 700_000 }) })),
+		machineUid: uid,
+		hostname,
+		requestedId: orNull(fc.constantFrom("wrk_a", "wrk_b")),
+	})
 	.map(({ machineUid, hostname: host, requestedId, ...rest }) => request(rest, { machineUid, hostname: host, requestedId }));
 
 const runs = { numRuns: 20_000 };
@@ -118,6 +129,15 @@ test("a held or refused verdict carries no credential, neither fresh nor sealed"
 	});
 });
 
+test("a proof that was seen, is out of time or finds no good API key yields nothing at all (A6)", () => {
+	always((given, wanted) => {
+		if (wanted.proof === null || given.auto === undefined || given.key === undefined) return;
+		const { nonceSeen, credentialLive, toleranceMs } = given.auto;
+		if (!nonceSeen && credentialLive && Math.abs(wanted.proof.timestampMs - wanted.arrivedAt) <= toleranceMs) return;
+		expect(decide(given, wanted, now).kind).toBe("refuse");
+	});
+});
+
 test("the same facts, request and time give the same verdict, and neither is changed", () => {
 	always((given, wanted) => {
 		const before = JSON.stringify([given, wanted]);
@@ -155,6 +175,8 @@ test("a revoked worker is never admitted nor replayed, whichever way it is known
 
 test("a site that requires approval never admits a machine it does not know (S8)", () => {
 	always((given, wanted) => {
+		// Who goes on as a worker that was let in before is known.
+		if (given.heldClaim?.state === "ACTIVE" || given.host?.worker?.state === "ACTIVE") return;
 		const strict: Facts = { ...given, site: { enrollmentPolicy: "REQUIRE_APPROVAL" }, sameMachine: undefined };
 		const verdict = decide(strict, wanted, now);
 		if (!remembered(strict)) expect(verdict.kind).not.toBe("admit");

@@ -22,6 +22,7 @@ export const admitNew = { kind: "admit", outcome: "NEW", workerId: undefined } a
 export const reused = { kind: "admit", outcome: "REUSED", workerId: "wrk_a" } as const;
 export const moved = { kind: "admit", outcome: "MOVED", workerId: "wrk_a" } as const;
 export const ask = request();
+const hostA = { name: "name-a", worker: undefined };
 
 /** B3, S2, S3, H8: the key's life. */
 export const keyLife: readonly Row[] = [
@@ -56,25 +57,25 @@ export const keyLife: readonly Row[] = [
 	row("expired is told before exhausted", facts({ key: key({ kind: "enroll", expiresAt: 1, maxUses: 1, uses: 1 }) }), ask, "expired"),
 	row(
 		"a host token consumed before the request arrived is already_consumed",
-		facts({ key: key({ kind: "host", consumedAt: now - minute, maxUses: 1, uses: 1 }) }),
+		facts({ host: hostA, key: key({ kind: "host", consumedAt: now - minute, maxUses: 1, uses: 1 }) }),
 		ask,
 		"already_consumed",
 	),
 	row(
 		"a host token consumed in the millisecond of arrival is already_consumed",
-		facts({ key: key({ kind: "host", consumedAt: now }) }),
+		facts({ host: hostA, key: key({ kind: "host", consumedAt: now }) }),
 		ask,
 		"already_consumed",
 	),
 	row(
 		"a host token consumed after the request arrived is race_consumed",
-		facts({ key: key({ kind: "host", consumedAt: now }) }),
+		facts({ host: hostA, key: key({ kind: "host", consumedAt: now }) }),
 		request({ arrivedAt: now - 1 }),
 		"race_consumed",
 	),
 	row(
 		"a consumed host token is told so even after its expiry",
-		facts({ key: key({ kind: "host", consumedAt: now - 2, expiresAt: now - 1 }) }),
+		facts({ host: hostA, key: key({ kind: "host", consumedAt: now - 2, expiresAt: now - 1 }) }),
 		ask,
 		"already_consumed",
 	),
@@ -84,9 +85,24 @@ export const keyLife: readonly Row[] = [
 export const scope: readonly Row[] = [
 	row("a source outside the key's ranges is refused", facts({ sourceAllowed: false }), ask, "not_allowed"),
 	row("life is told before scope", facts({ sourceAllowed: false, key: key({ expiresAt: now }) }), ask, "expired"),
-	row("a host token admits its own node name", facts({ key: key({ kind: "host" }), host: { name: "name-a" } }), ask, admitNew),
-	row("a host token refuses another node name", facts({ key: key({ kind: "host" }), host: { name: "name-b" } }), ask, "not_allowed"),
-	row("a host token's name is compared to the letter", facts({ key: key({ kind: "host" }), host: { name: "Name-A" } }), ask, "not_allowed"),
+	row(
+		"a host token admits its own node name",
+		facts({ key: key({ kind: "host" }), host: { name: "name-a", worker: undefined } }),
+		ask,
+		admitNew,
+	),
+	row(
+		"a host token refuses another node name",
+		facts({ key: key({ kind: "host" }), host: { name: "name-b", worker: undefined } }),
+		ask,
+		"not_allowed",
+	),
+	row(
+		"a host token's name is compared to the letter",
+		facts({ key: key({ kind: "host" }), host: { name: "Name-A", worker: undefined } }),
+		ask,
+		"not_allowed",
+	),
 	row("a free requested id admits", facts(), request({}, { requestedId: "mine" }), admitNew),
 	row(
 		"a requested id of another machine is refused",

@@ -1,0 +1,74 @@
+/** How a host's worker is to be installed (H1). */
+export const snippetFormats = ["DOCKER", "SHELL", "COMPOSE"] as const;
+export type SnippetFormat = (typeof snippetFormats)[number];
+
+/** What a snippet is filled in with. */
+export interface SnippetFacts {
+	/** Where the worker enrolls. */
+	readonly url: string;
+	/** Where it goes afterwards, when that is elsewhere. */
+	readonly serverAddress: string | null;
+	readonly token: string;
+	/** Null when the server has none: the snippet then says what to do first. */
+	readonly sharedSecret: string | null;
+	readonly nodeName: string;
+}
+
+/** The image that the worker's Dockerfile builds. */
+const image = "muster-worker:latest";
+const notConfigured =
+	"# Host tokens are not configured on this server: set MUSTER_SHARED_SECRET there, restart it, and regenerate this host's token";
+
+/** Writes the install snippet with every field filled in and quoted for the place it is pasted into: a POSIX shell, or a compose file. Pure. */
+export function installSnippet(format: SnippetFormat, facts: SnippetFacts): string {
+	const variables: readonly (readonly [string, string])[] = [
+		["MUSTER_URL", facts.url],
+		...(facts.serverAddress === null ? [] : [["MUSTER_SERVER_ADDR", facts.serverAddress] as const]),
+		["MUSTER_ENROLL_TOKEN", facts.token],
+		["MUSTER_SHARED_SECRET", facts.sharedSecret ?? ""],
+		["MUSTER_NODE_NAME", facts.nodeName],
+	];
+	const lines = facts.sharedSecret === null ? [notConfigured] : [];
+	switch (format) {
+		case "DOCKER":
+			lines.push(
+				"docker run --detach --name muster-worker --restart unless-stopped \\",
+				"  --volume muster-worker:/var/lib/muster \\",
+				...variables.map(([name, value]) => `  --env ${name}=${shellQuoted(value)} \\`),
+				`  ${image}`,
+			);
+			break;
+		case "SHELL":
+			lines.push(
+				`curl -fsSL ${shellQuoted(`${facts.url}/install.sh`)} | sudo env \\`,
+				...variables.map(([name, value]) => `  ${name}=${shellQuoted(value)} \\`),
+				"  sh",
+			);
+			break;
+		case "COMPOSE":
+			lines.push(
+				"services:",
+				"  muster-worker:",
+				`    image: ${image}`,
+				"    restart: unless-stopped",
+				"    environment:",
+				...variables.map(([name, value]) => `      ${name}: ${composeQuoted(value)}`),
+				"    volumes:",
+				"      - muster-worker:/var/lib/muster",
+				"volumes:",
+				"  muster-worker: {}",
+			);
+			break;
+	}
+	return `${lines.join("\n")}\n`;
+}
+
+/** One word of a POSIX shell, whatever the text holds. */
+export function shellQuoted(text: string): string {
+	return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A YAML double-quoted scalar (JSON strings are), with `$` doubled since compose fills in variables. */
+function composeQuoted(text: string): string {
+	return JSON.stringify(text).replaceAll("$", "$$$$");
+}
