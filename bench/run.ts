@@ -1,22 +1,40 @@
-/** `npm run bench [-- --quick]`: every measurement with its progress, a table at the end, JSON in bench/results. */
+/** `npm run bench [-- NAME] [-- --quick]`: every measurement, or one, with its progress, a table at the end, JSON in bench/results. */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import type { Ratio } from "./harness.ts";
+import { refusalTiming } from "./refusal-timing.ts";
 import { verifyKey } from "./verify-key.ts";
 
+const measurements: Readonly<Record<string, (rounds: number, progress: (text: string) => void) => Promise<readonly Ratio[]>>> = {
+	"verify-key": async (rounds, progress) => [await verifyKey(rounds, progress)],
+	"refusal-timing": refusalTiming,
+};
+
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
+const unknown = names.filter((name) => measurements[name] === undefined);
+if (unknown.length > 0) {
+	process.stderr.write(`There is no measurement "${unknown.join(", ")}": the measurements are ${Object.keys(measurements).join(", ")}\n`);
+	process.exit(64);
+}
 const rounds = process.argv.includes("--quick") ? 5 : 15;
 const progress = (text: string) => process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${text}` : `${text}\n`);
 
-const results = [await verifyKey(rounds, progress)];
+const results: Ratio[] = [];
+for (const [name, measure] of Object.entries(measurements)) {
+	if (names.length === 0 || names.includes(name)) results.push(...(await measure(rounds, progress)));
+}
 if (process.stderr.isTTY) process.stderr.write("\n");
 
-process.stdout.write("measurement        subject µs   limit µs   ratio\n");
-for (const { name, subjectUs, limitUs, ratio } of results) {
+process.stdout.write("measurement               subject µs   limit µs   ratio\n");
+for (const { name, subjectUs, limitUs, ratio, ...more } of results) {
+	const chance = "chance" in more && typeof more.chance === "number" ? `   longer than the limit: ${(more.chance * 100).toFixed(1)} %` : "";
 	process.stdout.write(
-		`${name.padEnd(18)} ${subjectUs.toFixed(2).padStart(10)} ${limitUs.toFixed(2).padStart(10)} ${ratio.toFixed(2).padStart(7)}\n`,
+		`${name.padEnd(25)} ${subjectUs.toFixed(2).padStart(10)} ${limitUs.toFixed(2).padStart(10)} ${ratio.toFixed(2).padStart(7)}${chance}\n`,
 	);
 }
 const at = new Date().toISOString();
 const file = join(import.meta.dirname, "results", `${at.slice(0, 10)}.json`);
 writeFileSync(file, `${JSON.stringify({ at, cores: cpus().length, results }, null, "\t")}\n`);
+process.exit(0);
