@@ -185,8 +185,17 @@ export async function liveHostTokens(sql: Sql, tenantId: string, hostIds: readon
 	);
 }
 
+/**
+ * Lets those who give a host tokens or take them away follow each other: a lock on the tokens as a whole, held until the transaction ends. A token
+ * that another transaction adds has no row to lock yet. Before all other locks; enrollment needs it not, since it adds no tokens.
+ */
+async function lockHostTokens(tx: Tx, tenantId: string, hostId: string): Promise<void> {
+	await tx`select pg_advisory_xact_lock(hashtextextended(${`host tokens ${tenantId} ${hostId}`}, 0))`;
+}
+
 /** Revokes a host's tokens that were not used: the next one is the only one. */
 export async function endHostTokens(tx: Tx, tenantId: string, hostId: string, at: number): Promise<void> {
+	await lockHostTokens(tx, tenantId, hostId);
 	await tx`
 		update keys set revoked_at = ${new Date(at)}
 		where id in (select id from keys where tenant_id = ${tenantId} and host_id = ${hostId} and kind = 'host' and consumed_at is null and revoked_at is null order by id for update)`;
@@ -194,6 +203,7 @@ export async function endHostTokens(tx: Tx, tenantId: string, hostId: string, at
 
 /** Removes every token of a host. */
 export async function deleteHostTokens(tx: Tx, tenantId: string, hostId: string): Promise<void> {
+	await lockHostTokens(tx, tenantId, hostId);
 	await tx`delete from keys where id in (select id from keys where tenant_id = ${tenantId} and host_id = ${hostId} and kind = 'host' order by id for update)`;
 }
 
