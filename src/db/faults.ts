@@ -9,13 +9,15 @@ const connectionCodes = new Set([
 	"ENOENT",
 	"EPIPE",
 	"ETIMEDOUT",
-	// SQLSTATE class 08, admin shutdown, crash shutdown, cannot connect now, too many connections.
+	// SQLSTATE class 08, admin shutdown, crash shutdown, cannot connect now, database dropped or renamed, too many connections.
 	"08000",
 	"08003",
 	"08006",
 	"57P01",
 	"57P02",
 	"57P03",
+	"57P04",
+	"3D000",
 	"53300",
 ]);
 

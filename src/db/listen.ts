@@ -61,7 +61,7 @@ export function createListener(open: (onNotify: (channel: string, payload: strin
 	async function reconnect(): Promise<Connection> {
 		for (let attempt = 0; ; attempt++) {
 			await wait(fullJitter(backoff, attempt, systemRandom.fraction()));
-			if (closed) throw new Error("The database was closed");
+			if (closed || channels.size === 0) throw new Error("Nobody listens any more");
 			try {
 				const connection = await connect();
 				log.info("db.listening", { channels: [...channels.keys()], attempts: attempt + 1 });
@@ -94,7 +94,9 @@ export function createListener(open: (onNotify: (channel: string, payload: strin
 		subscriptions?.delete(subscription);
 		if (subscriptions?.size !== 0) return;
 		channels.delete(channel);
+		// While the database is away the next connection may never come: with nobody left to listen the attempts end.
 		const connection = await connecting?.catch(() => undefined);
+		if (channels.size === 0 && connection === undefined) connecting = undefined;
 		if (channels.size === 0) connection?.close();
 		else if (!channels.has(channel)) await connection?.sql.unsafe(`unlisten ${quoted(channel)}`).catch(() => {});
 	}

@@ -109,7 +109,7 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 				deps.log.warn("enroll.overloaded", { error });
 				return { kind: "rejected", reason: "overloaded", message: refusalMessage("overloaded"), retryAfterSeconds: overloadedRetrySeconds };
 			});
-			count(deps, method, result);
+			count(deps, method, result, { source: sourceAddress, ...claimed(raw) });
 			return result;
 		},
 	};
@@ -175,7 +175,12 @@ async function prepare(
 	};
 }
 
-function count(deps: Deps, method: EnrollmentMethod, result: EnrollResult): void {
+function count(
+	deps: Deps,
+	method: EnrollmentMethod,
+	result: EnrollResult,
+	from: { readonly source: string } & ReturnType<typeof claimed>,
+): void {
 	const { metrics, log } = deps;
 	switch (result.kind) {
 		case "enrolled":
@@ -188,7 +193,8 @@ function count(deps: Deps, method: EnrollmentMethod, result: EnrollResult): void
 			break;
 		case "rejected":
 			metrics.enrollRejection(method, result.reason);
-			log.info("enroll.refused", { method, reason: result.reason, detail: result.message });
+			// Who it was, for whoever watches the log (A17); nothing of what was presented.
+			log.info("enroll.refused", { method, reason: result.reason, detail: result.message, ...from });
 			break;
 	}
 }

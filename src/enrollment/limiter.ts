@@ -23,7 +23,7 @@ export interface LimiterOptions {
 	readonly refusalsPerMinute: number;
 	/** Wrong secrets within `seconds` that begin a lockout of `seconds`. */
 	readonly lockout: { readonly failures: number; readonly seconds: number };
-	/** Buckets remembered; the longest untouched one is forgotten first. Default 100,000, about 20 MB. */
+	/** Buckets remembered; the longest untouched one is forgotten first. Default 100,000, about 30 MB. */
 	readonly sourcesMax?: number;
 }
 

@@ -27,10 +27,6 @@ export function onEachRuntime(
 				env: { MUSTER_TRUSTED_PROXIES: "127.0.0.1/32", ...env },
 			});
 		});
-		afterAll(async () => {
-			await opened.server?.stop();
-			await opened.database?.drop();
-		});
 		const there = <T>(what: T | undefined): T => {
 			if (what === undefined) throw new Error("The server has not started");
 			return what;
@@ -46,13 +42,18 @@ export function onEachRuntime(
 			},
 			runtime,
 		);
+		// After the suite's own: what it opened on the database is closed first.
+		afterAll(async () => {
+			await opened.server?.stop();
+			await opened.database?.drop();
+		});
 	});
 }
 
-/** An address that no other test uses (RFC 3849), so that no limit of another test is met. */
+/** An address that no other test uses (RFC 3849), so that no limit of another test is met: of a /64 of its own, which is one source. */
 export function newSource(): string {
 	// No group begins with 0: the server writes addresses in their short form.
-	const group = () => `a${hex(1)}b`;
+	const group = () => `a${hex(2).slice(1)}`;
 	return `2001:db8:${group()}:${group()}:${group()}::1`;
 }
 

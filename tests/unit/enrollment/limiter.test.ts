@@ -103,16 +103,3 @@ describe("the lockout (S6)", () => {
 		expect(refuse(4, true)).toEqual([false, false, false, true]);
 	});
 });
-
-test("a million sources leave no more than sourcesMax in memory: the longest untouched are forgotten, the recent are not (S6)", () => {
-	const { limiter } = setUp({ sourcesMax: 1_000 });
-	const address = (index: number) => `2001:db8::${index.toString(16)}`;
-	for (let index = 0; index < 1_000_000; index++) {
-		for (let times = 0; times < 6; times++) limiter.refused("site a", address(index), false);
-	}
-	const closed = (from: number, count: number) =>
-		Array.from({ length: count }, (_, index) => limiter.check("site a", address(from + index)).kind).filter((kind) => kind === "closed")
-			.length;
-	expect(closed(999_000, 1_000)).toBe(1_000);
-	expect(closed(0, 999_000)).toBe(0);
-});
