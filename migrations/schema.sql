@@ -126,6 +126,8 @@ create table enrollments (
 	constraint enrollments_state_check CHECK ((state = ANY (ARRAY['held'::text, 'admitted'::text])))
 );
 CREATE INDEX enrollments_by_expiry ON enrollments USING btree (expires_at);
+CREATE INDEX enrollments_held ON enrollments USING btree (tenant_id, worker_id) WHERE (state = 'held'::text);
+CREATE INDEX enrollments_held_by_age ON enrollments USING btree (created_at) WHERE (state = 'held'::text);
 
 create table events (
 	id bigint not null generated always as identity,

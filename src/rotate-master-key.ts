@@ -14,12 +14,17 @@ const closeMs = 2_000;
 
 /**
  * Seals every secret of the database anew under the current master key (A2). With MUSTER_MASTER_KEY set that is the current one, and the ones
- * before it stand in MUSTER_MASTER_KEY_FORMER; every server must have been restarted with both first. With a generated key a new one is made,
- * and the server must be stopped. A stop half way loses nothing: the former key is kept until all is sealed anew, and a repeat goes on.
+ * before it stand in MUSTER_MASTER_KEY_FORMER; every server must have been restarted with both first. With a generated key, which only the
+ * embedded database may have here, a new one is made, and the server must be stopped. A stop half way loses nothing: the former key is kept until all is sealed anew, and a repeat goes on.
  * Returns one line that says what was done.
  */
 export async function rotateMasterKey(config: Config, log: Log): Promise<string> {
 	const dataDir = resolve(config.dataDir);
+	if (config.database !== undefined && config.masterKey === undefined) {
+		throw new Error(
+			`with DATABASE_URL the key has to be given: set MUSTER_MASTER_KEY to a new one and MUSTER_MASTER_KEY_FORMER to the one in ${join(dataDir, "master-key")}, restart every server with both, then run this again`,
+		);
+	}
 	await makeDataDir(dataDir);
 	const embedded = config.database === undefined ? await startEmbedded({ dataDir, log }) : undefined;
 	try {

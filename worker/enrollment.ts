@@ -4,7 +4,7 @@ import type { Clock } from "../src/lib/clock.ts";
 import type { Random } from "../src/lib/random.ts";
 import { Secret } from "../src/lib/secret.ts";
 import { exitCodes } from "../src/protocol/codes.ts";
-import { autoEnrollmentMac } from "../src/protocol/auto-enroll.ts";
+import { autoEnrollmentMac, nonceFor } from "../src/protocol/auto-enroll.ts";
 import { generateReplyKey, open } from "../src/protocol/seal.ts";
 import type { Endpoint } from "./address.ts";
 import { callEnroll, type EnrollAnswer, type Fetch } from "./client.ts";
@@ -81,7 +81,9 @@ export function enrollment(deps: Deps, plan: EnrollmentPlan): Enrollment {
 			const kept = renew ? undefined : deps.store.pending();
 			const pending = kept !== undefined && kept.claim === digestOf(kept.enrollmentId) ? kept : await begin();
 			const { enrollmentId, replyKey } = pending;
-			const stamp = { nonce: hex(deps.random, 16), timestamp: new Date(deps.clock.now() + clockOffsetMs).toISOString() };
+			// Named in the nonce, the reply key is part of what is proven: a copy of this request is of use to nobody else.
+			const nonce = nonceFor(hex(deps.random, 16), replyKey.publicKey);
+			const stamp = { nonce, timestamp: new Date(deps.clock.now() + clockOffsetMs).toISOString() };
 			const input = {
 				enrollmentId,
 				credential: credentialInput(plan, enrollmentId, stamp),

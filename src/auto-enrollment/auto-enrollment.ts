@@ -6,7 +6,7 @@ import type { Deps } from "../deps.ts";
 import { MusterError } from "../errors.ts";
 import { parseInput } from "../input.ts";
 import { newApiKey } from "../keys/api-keys.ts";
-import { insertApiKey, sharedKeyByHash } from "../keys/api-key-store.ts";
+import { insertApiKey, sharedKeyByHash, wasRevoked } from "../keys/api-key-store.ts";
 import { insertKey } from "../keys/store.ts";
 import { fingerprint, parseToken, sameBytes } from "../protocol/token.ts";
 import {
@@ -16,6 +16,7 @@ import {
 	type ConfigSource,
 	ensureAutoEnrollment,
 	lockAutoEnrollment,
+	lockSecrets,
 	retireSecrets,
 	saveAutoEnrollment,
 } from "./store.ts";
@@ -94,6 +95,7 @@ export async function configureAutoEnrollment(deps: Tools, operator: OperatorPri
 		await ensureAutoEnrollment(tx, tenantId, at);
 		const before = await lockAutoEnrollment(tx, tenantId);
 		if (before === undefined) return;
+		await lockSecrets(tx, tenantId, at);
 		const secret = await activeSecret(tx, tenantId, true);
 		if (before.configuredBy === "ENVIRONMENT" && (input.enrollmentSecret !== null || input.enabled !== before.enabled)) {
 			throw new MusterError(
@@ -221,10 +223,15 @@ async function setApiKey(
 	const { secret, key } = newApiKey(deps, tenantId, "shared by auto-enrolled workers", true, given);
 	const sealed = deps.vault.seal(secret, apiKeyPlace(tenantId));
 	const known = given === undefined ? undefined : await sharedKeyByHash(tx, tenantId, key.hash);
-	if (known === undefined && !(await insertApiKey(tx, key))) {
-		throw new MusterError("CONFLICT", "Cannot use this API key for auto-enrollment: it is in use already or was revoked, give another", {
-			fields: ["enrollmentApiKey"],
-		});
+	// Of texts in our own form only a shared key of this tenant will do: whether another tenant has one of this selector must not show (S10).
+	const foreign = known === undefined && given !== undefined && parseToken(given) !== undefined;
+	const leaked = given !== undefined && (await wasRevoked(tx, tenantId, key.hash));
+	if (leaked || foreign || (known === undefined && !(await insertApiKey(tx, key)))) {
+		throw new MusterError(
+			"CONFLICT",
+			"Cannot use this API key for auto-enrollment: it was revoked, or is in use already; of keys that begin with mst_ it can be a shared one that was not revoked, give a text of your own or newApiKey",
+			{ fields: ["enrollmentApiKey"] },
+		);
 	}
 	return { credentialId: known?.id ?? key.id, apiKeySealed: sealed, text: secret };
 }

@@ -73,13 +73,17 @@ export interface AutoSecrets {
 	readonly secrets: readonly { readonly keyId: string; readonly sealed: string }[];
 }
 
-/** The secrets of the tenant of this slug that a proof may be made with now; undefined when the tenant never set any. */
-export async function autoSecrets(sql: Sql, slug: string, now: number): Promise<AutoSecrets | undefined> {
+/** The secrets of a tenant, by its slug or id, that a proof may be made with now; undefined when the tenant never set any. */
+export async function autoSecrets(
+	sql: Sql,
+	tenant: { readonly slug: string } | { readonly id: string },
+	now: number,
+): Promise<AutoSecrets | undefined> {
 	const rows = await sql`
 		select a.tenant_id, a.enabled, k.id as key_id, k.verifier as sealed from tenants t
 		join auto_enrollment a on a.tenant_id = t.id
 		join keys k on k.tenant_id = t.id and k.kind = 'auto' and (k.active or k.grace_ends_at > ${new Date(now)})
-		where t.slug = ${slug} order by k.active desc, k.version desc limit 10`;
+		where ${"slug" in tenant ? sql`t.slug = ${tenant.slug}` : sql`t.id = ${tenant.id}`} order by k.active desc, k.version desc limit 10`;
 	const found = parseRows(v.object({ tenantId: v.string(), enabled: v.boolean(), keyId: v.string(), sealed: v.string() }), rows);
 	const [first] = found;
 	return first === undefined ? undefined : { tenantId: first.tenantId, enabled: first.enabled, secrets: found };
@@ -103,6 +107,13 @@ export async function activeSecret(sql: Sql | Tx, tenantId: string, lock: boolea
 	return parseFirst(schema, rows);
 }
 
+/** Locks every secret that a proof may be made with now: who enrolls by one waits for the change, or the change for it. */
+export async function lockSecrets(tx: Tx, tenantId: string, now: number): Promise<void> {
+	await tx`
+		select id from keys where tenant_id = ${tenantId} and kind = 'auto' and (active or grace_ends_at > ${new Date(now)})
+		order by id limit 1000 for update`;
+}
+
 /** Takes the active secret out of service, and ends former graces that would outlast this one. The caller holds the configuration's lock. */
 export async function retireSecrets(tx: Tx, tenantId: string, graceEndsAt: number | null): Promise<void> {
 	const ends = graceEndsAt === null ? null : new Date(graceEndsAt);
@@ -111,15 +122,16 @@ export async function retireSecrets(tx: Tx, tenantId: string, graceEndsAt: numbe
 		where tenant_id = ${tenantId} and kind = 'auto' and (active or grace_ends_at > ${new Date(graceEndsAt ?? 0)})`;
 }
 
-/** Every sealed text, for sealing it anew under another master key. Locked. */
-export async function lockSealedTexts(
+/** Every sealed text; locked for sealing it anew under another master key, in the order that changes of the configuration lock too. */
+export async function sealedAutoTexts(
 	tx: Tx,
+	lock: boolean,
 ): Promise<readonly { readonly place: "secret" | "api-key"; readonly id: string; readonly tenantId: string; readonly sealed: string }[]> {
-	const secrets =
-		await tx`select 'secret' as place, id, tenant_id, verifier as sealed from keys where kind = 'auto' order by id for update`;
+	const locked = lock ? tx`for update` : tx``;
 	const keys = await tx`
 		select 'api-key' as place, tenant_id as id, tenant_id, api_key_sealed as sealed from auto_enrollment
-		where api_key_sealed is not null order by tenant_id for update`;
+		where api_key_sealed is not null order by tenant_id ${locked}`;
+	const secrets = await tx`select 'secret' as place, id, tenant_id, verifier as sealed from keys where kind = 'auto' order by id ${locked}`;
 	const schema = v.object({ place: v.picklist(["secret", "api-key"]), id: v.string(), tenantId: v.string(), sealed: v.string() });
 	return parseRows(schema, [...secrets, ...keys]);
 }

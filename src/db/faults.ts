@@ -21,6 +21,11 @@ const connectionCodes = new Set([
 	"53300",
 ]);
 
+/** Whether a row was not written because another has what must be unique: somebody else was faster. */
+export function isUniqueViolation(error: unknown): boolean {
+	return error instanceof Error && "code" in error && error.code === "23505";
+}
+
 /** Whether an error means that the database is away, so that every request would meet it; such a request may be tried again later. */
 export function isConnectionFault(error: unknown): boolean {
 	// Causes may go round in a circle; ours are at most three deep.

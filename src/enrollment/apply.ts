@@ -8,6 +8,7 @@ import { noteAttempt } from "./note.ts";
 import type { ProvenRequest } from "./request.ts";
 import type { EnrollResult } from "./result.ts";
 import { overloadedRetrySeconds } from "./limits.ts";
+import { refusalMessage } from "./messages.ts";
 import { pair, type World, workerOf } from "./world.ts";
 import {
 	addCredential,
@@ -39,6 +40,8 @@ export function apply(world: World, request: ProvenRequest, verdict: Verdict, no
 					message: `Enrollment of "${request.claim.name}" refused: ${verdict.detail}`,
 					workerId: request.claim.requestedId,
 					hostId: null,
+					// A worker in a restart loop asks again and again: one a day says it.
+					topic: `exists ${request.claim.requestedId} ${request.claim.machineUid} ${Math.floor(now / 86_400_000)}`,
 				});
 			}
 			noteAttempt(
@@ -52,7 +55,8 @@ export function apply(world: World, request: ProvenRequest, verdict: Verdict, no
 			return {
 				kind: "rejected",
 				reason: verdict.why,
-				message: verdict.detail,
+				// A key that was deleted since it was proven answers word for word like one that never was.
+				message: verdict.why === "invalid_token" ? refusalMessage(verdict.why) : verdict.detail,
 				retryAfterSeconds: verdict.why === "overloaded" ? overloadedRetrySeconds : null,
 			};
 		}
@@ -81,7 +85,8 @@ function admit(
 	remember(world, request, worker.id, host.id, { state: "admitted", outcome, now });
 	// A claim that was held has had its use counted when it was held.
 	if (prior?.state !== "held") countUse(world, request, worker.id, now, mintId);
-	if (outcome === "NEW") warnOfUnfamiliarName(world, request, view, now, mintId);
+	// Also of a known machine that comes under another name, or at another site.
+	if (old?.name !== view.name || old.siteId !== view.siteId) warnOfUnfamiliarName(world, request, view, now, mintId);
 	noteAttempt(world, request, { accepted: true, outcome, reason: null, workerId: worker.id, hostId: host.id }, null, now, mintId);
 	return {
 		kind: "enrolled",

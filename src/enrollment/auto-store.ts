@@ -28,7 +28,7 @@ export async function loadAuto(
 		tx`
 			select n.tenant_id, n.nonce from jsonb_to_recordset(${tx.json(proofs)}) as r ("tenantId" text, nonce text)
 			join nonces n on n.tenant_id = r."tenantId" and n.nonce = r.nonce
-			where n.expires_at > now() limit ${proofs.length}`,
+			limit ${proofs.length}`,
 		tx`select id from credentials where id = any (${shared}::text[]) and revoked_at is null order by id limit ${shared.length} for share`,
 	]);
 	return {
@@ -47,7 +47,7 @@ export async function saveNonces(tx: Tx, nonces: readonly NonceRow[]): Promise<n
 		select "tenantId", nonce, to_timestamp("expiresAt" / 1000.0)
 		from jsonb_to_recordset(${tx.json(nonces as never)}) as r ("tenantId" text, nonce text, "expiresAt" double precision)
 		order by "tenantId", nonce
-		on conflict (tenant_id, nonce) do update set expires_at = excluded.expires_at where nonces.expires_at <= now()
+		on conflict (tenant_id, nonce) do nothing
 		returning nonce`;
 	return written.length;
 }

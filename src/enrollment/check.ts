@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { OperatorPrincipal } from "../auth/principal.ts";
-import { autoEnrollmentOf, activeSecret } from "../auto-enrollment/store.ts";
+import { autoEnrollmentOf, autoSecrets } from "../auto-enrollment/store.ts";
 import { secretPlace } from "../auto-enrollment/auto-enrollment.ts";
 import type { Deps } from "../deps.ts";
 import { parseInput } from "../input.ts";
@@ -13,7 +13,7 @@ import { refusalMessage } from "./messages.ts";
 import type { EnrollKind, Prover } from "./prove.ts";
 import type { ProvenRequest } from "./request.ts";
 import { sourceAllowed } from "./source.ts";
-import { load } from "./store.ts";
+import { load, LostRace } from "./store.ts";
 import { factsFor, openWorld } from "./world.ts";
 
 /** What would happen now to a worker that came with a key. */
@@ -77,28 +77,38 @@ export async function checkEnrollmentKey(deps: Deps, prover: Prover, operator: O
 	const proof = kind === undefined ? await proveSecret(deps, operator, asked.key) : await prover.proveToken(kind, asked.key);
 	if (proof.kind === "failed") return refused(proof.why);
 	if (proof.tenantId !== operator.tenantId) return refused("invalid_token");
-	return deps.db.tx(async (tx) => {
-		const now = deps.clock.now();
-		const credentialId = kind === undefined ? ((await autoEnrollmentOf(tx, operator.tenantId))?.credentialId ?? null) : null;
-		const request = imagined(deps, asked, {
-			method,
-			tenantId: proof.tenantId,
-			keyId: proof.keyId,
-			auto: kind === undefined,
-			credentialId,
-			now,
-		});
-		// The locks are let go unused: nothing is saved.
-		const loaded = await load(tx, [request]);
-		const host = loaded.hosts.find(({ id }) => id === loaded.keys[0]?.hostId);
-		const world = openWorld(
-			// The shared API key that the first enrollment will mint counts as there.
-			{ ...loaded, liveShared: credentialId === null ? [request.fresh.credentialId] : loaded.liveShared },
-			deps.settings.staleSeconds * 1_000,
-		);
-		const named = { ...request, claim: { ...request.claim, name: asked.name ?? host?.name ?? request.claim.name } };
-		const facts = factsFor(world, named, (key) => asked.sourceAddress === null || sourceAllowed(key, asked.sourceAddress));
-		return told(decide(facts, named, now), method, loaded.keys[0] ?? null);
+	return again(() =>
+		deps.db.tx(async (tx) => {
+			const now = deps.clock.now();
+			const credentialId = kind === undefined ? ((await autoEnrollmentOf(tx, operator.tenantId))?.credentialId ?? null) : null;
+			const request = imagined(deps, asked, {
+				method,
+				tenantId: proof.tenantId,
+				keyId: proof.keyId,
+				auto: kind === undefined,
+				credentialId,
+				now,
+			});
+			// The locks are let go unused: nothing is saved.
+			const loaded = await load(tx, [request]);
+			const host = loaded.hosts.find(({ id }) => id === loaded.keys[0]?.hostId);
+			const world = openWorld(
+				// The shared API key that the first enrollment will mint counts as there.
+				{ ...loaded, liveShared: credentialId === null ? [request.fresh.credentialId] : loaded.liveShared },
+				deps.settings.staleSeconds * 1_000,
+			);
+			const named = { ...request, claim: { ...request.claim, name: asked.name ?? host?.name ?? request.claim.name } };
+			const facts = factsFor(world, named, (key) => asked.sourceAddress === null || sourceAllowed(key, asked.sourceAddress));
+			return told(decide(facts, named, now), method, loaded.keys[0] ?? null);
+		}),
+	);
+}
+
+/** Asks once more when the facts changed while they were read. */
+function again<T>(ask: () => Promise<T>): Promise<T> {
+	return ask().catch((error: unknown) => {
+		if (error instanceof LostRace) return ask();
+		throw error;
 	});
 }
 
@@ -168,9 +178,9 @@ function imagined(
 /** A text without our form is taken for the tenant's auto-enrollment secret. */
 async function proveSecret(deps: Deps, { tenantId }: OperatorPrincipal, text: string) {
 	const failed = (why: Refusal) => ({ kind: "failed", why }) as const;
-	const [found, active] = await Promise.all([autoEnrollmentOf(deps.db.sql, tenantId), activeSecret(deps.db.sql, tenantId, false)]);
-	if (found?.enabled !== true || active === undefined) return failed("enrollment_disabled");
-	const secret = deps.vault.open(active.sealed, secretPlace(tenantId));
-	if (!sameBytes(Buffer.from(secret, "utf8"), Buffer.from(text, "utf8"))) return failed("bad_secret");
-	return { kind: "proven", keyId: active.id, tenantId } as const;
+	const found = await autoSecrets(deps.db.sql, { id: tenantId }, deps.clock.now());
+	if (found?.enabled !== true) return failed("enrollment_disabled");
+	const given = Buffer.from(text, "utf8");
+	const right = found.secrets.find(({ sealed }) => sameBytes(Buffer.from(deps.vault.open(sealed, secretPlace(tenantId)), "utf8"), given));
+	return right === undefined ? failed("bad_secret") : ({ kind: "proven", keyId: right.keyId, tenantId } as const);
 }

@@ -94,7 +94,9 @@ function newWorker(request: ProvenRequest, now: number): WorkerView {
 
 /** The host of an enrolled worker: the one its token is for, else the one it has, moved along its life, or a new one. */
 export function enrolledHost(world: World, request: ProvenRequest, worker: WorkerView, now: number): HostRecord {
-	const old = boundHost(world, request) ?? (worker.hostId === null ? undefined : world.hosts.get(worker.hostId));
+	const bound = boundHost(world, request);
+	const mayTake = bound !== undefined && (bound.workerId === null || bound.workerId === worker.id);
+	const old = mayTake ? bound : worker.hostId === null ? undefined : world.hosts.get(worker.hostId);
 	if (old === undefined) return newHost(request, worker, now);
 	return { ...old, ...transition(old, "enrolled"), workerId: worker.id, siteId: worker.siteId, name: worker.name, monitoringSince: now };
 }

@@ -23,7 +23,7 @@ export function decide(facts: Facts, request: ProvenRequest, now: number): Verdi
 	// First of all: a proof that was seen before must not fetch even the answer it got.
 	const stale = freshness(facts, request);
 	if (stale !== undefined) return stale;
-	if (prior !== undefined && (prior.expiresAt === null || now < prior.expiresAt)) return again(prior, request);
+	if (prior !== undefined && (prior.expiresAt === null || now < prior.expiresAt)) return again(prior, facts, request);
 	return life(key, facts, request, now) ?? scope(facts, request) ?? identity(facts, request) ?? machine(facts, request, now);
 }
 
@@ -38,7 +38,7 @@ function freshness({ auto }: Facts, { proof, arrivedAt }: ProvenRequest): Verdic
 }
 
 /** The enrollment id was seen before: the same claimant gets the same answer and no second use is counted. */
-function again(prior: PriorFacts, request: ProvenRequest): Verdict {
+function again(prior: PriorFacts, facts: Facts, request: ProvenRequest): Verdict {
 	if (prior.machineUid !== request.claim.machineUid || prior.replyKey !== request.replyKey || prior.keyId !== request.keyId) {
 		return refuse("bad_request", "the enrollment id was used with another machine, key or reply key: make a new enrollment id");
 	}
@@ -46,11 +46,15 @@ function again(prior: PriorFacts, request: ProvenRequest): Verdict {
 	if (worker === undefined || worker.state === "REVOKED") return refuse("not_allowed", "the worker was revoked or deleted by an operator");
 	if (prior.state === "held") {
 		if (worker.state === "PENDING") return { kind: "hold", why: worker.pendingReason ?? "APPROVAL_REQUIRED", workerId: worker.id };
+		// While it waited, the machine may have become another worker's.
+		if (facts.sameMachine !== undefined && facts.sameMachine.id !== worker.id && facts.heldClaim?.id !== worker.id)
+			return refuse("replayed", "the machine enrolled as another worker meanwhile: make a new enrollment id");
 		return { kind: "admit", outcome: prior.outcome ?? "NEW", workerId: worker.id };
 	}
 	if (prior.credential === undefined || prior.credential.revoked)
 		return refuse("replayed", "the credential of this enrollment was revoked: make a new enrollment id");
 	if (prior.sealed !== null) return { kind: "replay", workerId: worker.id, sealed: prior.sealed };
+	if (prior.superseded) return refuse("replayed", "the worker enrolled again since: make a new enrollment id");
 	if (prior.credential.used) return refuse("replayed", "the credential of this enrollment is in use: make a new enrollment id");
 	return { kind: "replay", workerId: worker.id, sealed: null };
 }
@@ -97,11 +101,12 @@ function machine(facts: Facts, request: ProvenRequest, now: number): Verdict {
 	if (heldClaim?.state === "REVOKED") return refuse("not_allowed", "an operator banned this claimant of the machine uid");
 	if (sameMachine?.state === "REVOKED")
 		return refuse("not_allowed", "this machine's worker was revoked: delete the worker to let the machine in anew");
-	if (heldClaim?.state === "ACTIVE") return admitAgain(heldClaim, key, site);
-	if (sameMachine === undefined) return unknownMachine(facts);
-	if (host?.worker !== undefined && host.worker.id !== sameMachine.id) {
-		return refuse("not_allowed", `this machine is worker "${sameMachine.id}", the host has worker "${host.worker.id}": delete one of them`);
+	const known = heldClaim?.state === "ACTIVE" ? heldClaim : sameMachine;
+	if (known === undefined) return unknownMachine(facts);
+	if (host?.worker !== undefined && host.worker.id !== known.id) {
+		return refuse("not_allowed", `this machine is worker "${known.id}", the host has worker "${host.worker.id}": delete one of them`);
 	}
+	if (sameMachine === undefined || known === heldClaim) return admitAgain(known, key, site);
 	if (sameMachine.state === "PENDING" && sameMachine.hostname === request.claim.hostname) {
 		return { kind: "hold", why: sameMachine.pendingReason ?? "APPROVAL_REQUIRED", workerId: sameMachine.id };
 	}

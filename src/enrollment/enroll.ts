@@ -1,7 +1,8 @@
 import { sharedApiKey } from "../auto-enrollment/auto-enrollment.ts";
 import type { Deps } from "../deps.ts";
+import { VaultError } from "../keys/vault.ts";
 import { batcher, QueueFull } from "../lib/batcher.ts";
-import { isConnectionFault } from "../db/faults.ts";
+import { isConnectionFault, isUniqueViolation } from "../db/faults.ts";
 import { type EnrollmentMethod, type Refusal, refusalStatus } from "../protocol/codes.ts";
 import { seal } from "../protocol/seal.ts";
 import { fingerprint, mintToken, sha256 } from "../protocol/token.ts";
@@ -59,7 +60,7 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 			keyId: null,
 			sourceAddress: source,
 			...claimed(raw),
-			lockoutScope: null,
+			lockout: null,
 			...extra,
 		};
 		return batches.add({ kind: "refused", refusal });
@@ -76,19 +77,32 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 		}
 		const { input } = parsed;
 		const named = () => namedPlace(deps.db.sql, claimedPlace(input.credential));
-		if (!deps.settings.externalWorkers) return refuse(raw, source, method, "enrollment_disabled", null, await named());
 		const scope = limitScope(method, input.credential);
 		const gate = limiter.check(scope, source);
 		if (gate.kind === "closed")
 			return refuse(raw, source, method, gate.why, null, { ...(await named()), retryAfterSeconds: gate.retryAfterSeconds });
+		if (!deps.settings.externalWorkers) {
+			limiter.refused(scope, source, false);
+			return refuse(raw, source, method, "enrollment_disabled", null, await named());
+		}
 		const proof = await prover.prove(input);
 		if (proof.kind === "failed") {
 			const guess = proof.why === "invalid_token" || proof.why === "bad_secret";
 			const began = proof.why !== "overloaded" && limiter.refused(scope, source, guess) && guess;
-			return refuse(raw, source, method, proof.why, null, { ...(await named()), lockoutScope: began ? scope : null });
+			if (began) deps.log.warn("enroll.locked_out", { source, scope, method });
+			return refuse(raw, source, method, proof.why, null, {
+				...(await named()),
+				lockout: began ? { scope, lengthMs: limiter.lockoutMs } : null,
+			});
 		}
 		const { tenantId, keyId } = proof;
-		const request = await prepare(deps, input, { method, tenantId, keyId, proof: proof.proof, sourceAddress: source, arrivedAt });
+		const from = { method, tenantId, keyId, proof: proof.proof, sourceAddress: source, arrivedAt };
+		const request = await prepare(deps, input, from).catch((error: unknown) => {
+			if (!(error instanceof VaultError)) throw error;
+			deps.log.error("enroll.vault_closed", { error });
+			return "vault closed" as const;
+		});
+		if (request === "vault closed") return refuse(raw, source, method, "not_configured", null, { tenantId, keyId });
 		if (request === "bad reply key")
 			return refuse(raw, source, method, "bad_request", "Cannot enroll: replyKey is not a usable X25519 public key", {
 				tenantId,
@@ -138,7 +152,7 @@ async function runBatch(deps: Deps, items: readonly Item[], lostRaces = 0): Prom
 		deps.metrics.enrollBatch(items.length);
 		return results;
 	} catch (error) {
-		if (error instanceof LostRace && lostRaces < lostRacesMax) return runBatch(deps, items, lostRaces + 1);
+		if ((error instanceof LostRace || isUniqueViolation(error)) && lostRaces < lostRacesMax) return runBatch(deps, items, lostRaces + 1);
 		throw error;
 	}
 }

@@ -63,6 +63,8 @@ export interface PriorFacts {
 	readonly outcome: Exclude<Outcome, "REPLAYED"> | null;
 	/** The worker it was answered with, as it is now; undefined when deleted. */
 	readonly worker: WorkerFacts | undefined;
+	/** The worker enrolled again since: a credential made now would outrank a newer one. */
+	readonly superseded: boolean;
 	readonly sealed: string | null;
 	readonly credential: { readonly used: boolean; readonly revoked: boolean } | undefined;
 	/** When the reply memory ends; null while held. */

@@ -17,6 +17,8 @@ export interface Limiter {
 	check(scope: string, source: string): Admission;
 	/** Counts a refusal. `guess`: the secret was wrong. Returns true when this very refusal began a lockout. */
 	refused(scope: string, source: string, guess: boolean): boolean;
+	/** How long a lockout lasts, in milliseconds. */
+	readonly lockoutMs: number;
 }
 
 export interface LimiterOptions {
@@ -52,6 +54,7 @@ export function createLimiter(clock: Clock, options: LimiterOptions): Limiter {
 		sources,
 	);
 	return {
+		lockoutMs: lockout.seconds * 1_000,
 		check(scope, address) {
 			const source = subscriberOf(address);
 			const every = all.check("", source);
@@ -68,7 +71,7 @@ export function createLimiter(clock: Clock, options: LimiterOptions): Limiter {
 	};
 }
 
-function buckets(clock: Clock, { refusalsPerMinute, lockout }: LimiterOptions, sources: BoundedMap<Source>): Limiter {
+function buckets(clock: Clock, { refusalsPerMinute, lockout }: LimiterOptions, sources: BoundedMap<Source>): Omit<Limiter, "lockoutMs"> {
 	const perMs = refusalsPerMinute / 60_000;
 	const lockoutMs = lockout.seconds * 1_000;
 

@@ -31,9 +31,6 @@ export function noteAttempt(
 	});
 }
 
-/** Several servers may lock one source out at about the same time: within so long that is one alert. */
-const lockoutTopicMs = 900_000;
-
 /** Records a refusal that never reached a verdict. */
 export function noteEarly(changes: Changes, refusal: EarlyRefusal, now: number, mintId: IdMint): void {
 	note(changes, mintId, refusal.message, {
@@ -53,19 +50,21 @@ export function noteEarly(changes: Changes, refusal: EarlyRefusal, now: number, 
 		workerId: null,
 		keyId: refusal.keyId,
 	});
-	if (refusal.lockoutScope === null || refusal.tenantId === null) return;
+	const { lockout } = refusal;
+	if (lockout === null || refusal.tenantId === null) return;
 	const alert = {
 		id: mintId("alert"),
 		tenantId: refusal.tenantId,
 		at: now,
 		kind: "LOCKOUT",
 		severity: "warning",
-		message: `${refusal.sourceAddress} is locked out of enrolling (${refusal.lockoutScope}) after repeated wrong keys, last as "${refusal.claimedName ?? ""}"`,
+		message: `${refusal.sourceAddress} is locked out of enrolling (${lockout.scope}) after repeated wrong keys, last as "${refusal.claimedName ?? ""}"`,
 		workerId: null,
 		hostId: null,
 		siteId: refusal.siteId,
 		acknowledgedAt: null,
-		topic: `lockout ${refusal.lockoutScope} ${refusal.sourceAddress} ${Math.floor(now / lockoutTopicMs)}`,
+		// Several servers may lock one source out at about the same time: within the length of a lockout that is one alert.
+		topic: `lockout ${lockout.scope} ${refusal.sourceAddress} ${Math.floor(now / lockout.lengthMs)}`,
 	} as const;
 	changes.alerts.push(alert);
 }

@@ -7,7 +7,7 @@ import { keyBySelector, type KeyToProve } from "../keys/store.ts";
 import { boundedMap } from "../lib/bounded-map.ts";
 import { VaultError } from "../keys/vault.ts";
 import { singleFlight } from "../lib/single-flight.ts";
-import { autoEnrollmentMac } from "../protocol/auto-enroll.ts";
+import { autoEnrollmentMac, nonceFits } from "../protocol/auto-enroll.ts";
 import type { Refusal } from "../protocol/codes.ts";
 import { fingerprint, parseToken, sameBytes, sha256, type TokenKind } from "../protocol/token.ts";
 import type { EnrollInput } from "./input.ts";
@@ -86,11 +86,11 @@ export function createProver(deps: Pick<Deps, "db" | "hasher" | "random" | "vaul
 	}
 
 	/** A6: the HMAC against every secret that is valid now; a tenant that does not exist answers like one that has auto-enrollment off. */
-	async function proveAuto({ enrollmentId, worker, credential: { autoEnrollment } }: EnrollInput): Promise<Proof> {
+	async function proveAuto({ enrollmentId, worker, replyKey, credential: { autoEnrollment } }: EnrollInput): Promise<Proof> {
 		if (autoEnrollment === undefined) return invalid;
 		const { nonce, timestamp, mac } = autoEnrollment;
 		const tenant = autoEnrollment.tenant ?? "default";
-		const found = await autoSecrets(deps.db.sql, tenant, deps.clock.now());
+		const found = await autoSecrets(deps.db.sql, { slug: tenant }, deps.clock.now());
 		if (found?.enabled !== true) return { kind: "failed", why: "enrollment_disabled" };
 		const transcript = {
 			tenant,
@@ -113,7 +113,7 @@ export function createProver(deps: Pick<Deps, "db" | "hasher" | "random" | "vaul
 			deps.log.error("enroll.vault_closed", { error });
 			return { kind: "failed", why: "not_configured" };
 		}
-		if (right === undefined) return { kind: "failed", why: "bad_secret" };
+		if (right === undefined || !nonceFits(nonce, replyKey)) return { kind: "failed", why: "bad_secret" };
 		return { kind: "proven", keyId: right.keyId, tenantId: found.tenantId, proof: { nonce, timestampMs: Date.parse(timestamp) } };
 	}
 

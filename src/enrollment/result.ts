@@ -31,5 +31,5 @@ export interface EarlyRefusal {
 	readonly hostname: string | null;
 	readonly machineUid: string | null;
 	/** Set when this very refusal began a lockout: the alert is raised once. */
-	readonly lockoutScope: string | null;
+	readonly lockout: { readonly scope: string; readonly lengthMs: number } | null;
 }

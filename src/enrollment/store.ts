@@ -41,6 +41,8 @@ export async function load(tx: Tx, requests: readonly ProvenRequest[]): Promise<
 	const hosts = await lockHosts(tx, hostIds);
 	// The worker of a bound host is read before it can be locked; a host that changed hands in between needs another look.
 	const known = new Set(workers.map(({ tenantId, id }) => `${tenantId} ${id}`));
+	const hostOf = new Map(hosts.map((host) => [host.id, host.workerId]));
+	if (workers.some(({ id, hostId }) => hostId !== null && hostOf.get(hostId) !== id)) throw new LostRace("hosts");
 	if (hosts.some(({ id, tenantId, workerId }) => boundIds.includes(id) && workerId !== null && !known.has(`${tenantId} ${workerId}`)))
 		throw new LostRace("hosts");
 	return { keys, sites, priors, workers, hosts, ...auto };
@@ -166,10 +168,20 @@ async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<numbe
 	return written.length;
 }
 
-/** Deletes a bounded number of replies whose ten minutes are over. Returns how many went. */
+/** How long a held answer outlives its worker's hold. */
+const heldMemoryMs = 86_400_000;
+
+/** Deletes a bounded number of replies whose ten minutes are over, and of held answers that nobody waits for. Returns how many went. */
 export async function pruneReplies(sql: Sql, now: number, limit: number): Promise<number> {
 	const gone = await sql`
 		delete from enrollments where (tenant_id, enrollment_id) in (
 			select tenant_id, enrollment_id from enrollments where expires_at < ${new Date(now)} order by expires_at limit ${limit} for update skip locked)`;
-	return gone.count;
+	// Held answers of workers that wait no more and were not asked for in a day: the worker was told, or has given up.
+	const settled = await sql`
+		delete from enrollments where (tenant_id, enrollment_id) in (
+			select e.tenant_id, e.enrollment_id from enrollments e
+			where e.state = 'held' and e.created_at < ${new Date(now - heldMemoryMs)}
+				and not exists (select from workers w where w.tenant_id = e.tenant_id and w.id = e.worker_id and w.state = 'PENDING')
+			order by e.created_at limit ${limit} for update skip locked)`;
+	return gone.count + settled.count;
 }

@@ -117,13 +117,15 @@ function autoFacts(world: World, { tenantId, proof, fresh }: ProvenRequest): Aut
 }
 
 function priorFacts(world: World, prior: PriorRecord): PriorFacts {
+	const worker = workerOf(world, prior.tenantId, prior.workerId);
 	return {
 		machineUid: prior.machineUid,
 		replyKey: prior.replyKey,
 		keyId: prior.keyId,
 		state: prior.state,
 		outcome: prior.outcome,
-		worker: workerOf(world, prior.tenantId, prior.workerId),
+		worker,
+		superseded: worker !== undefined && worker.enrolledAt > prior.createdAt,
 		sealed: prior.sealed,
 		credential: prior.credentialId === null ? undefined : { used: prior.credentialUsed, revoked: prior.credentialRevoked },
 		expiresAt: prior.expiresAt,

@@ -113,7 +113,12 @@ export async function deleteHost(deps: Tools, operator: OperatorPrincipal, id: s
 		const [host] = await hostsByIds(tx, tenantId, [id]);
 		if (host === undefined) throw notFound("host", id);
 		const { workerId } = host;
-		if (workerId !== null && (await lockWorker(tx, tenantId, workerId))) {
+		if (workerId !== null) await lockWorker(tx, tenantId, workerId);
+		// What was read before the worker's lock may be old: a worker that became another host's meanwhile must not go with this one.
+		const [now] = await hostsByIds(tx, tenantId, [id]);
+		if (now?.workerId !== workerId)
+			throw new MusterError("CONFLICT", `Cannot delete host "${id}": its worker changed at this moment, look at it and try again`);
+		if (workerId !== null) {
 			const credentialIds = await revokeCredentials(tx, tenantId, workerId, at);
 			await deleteWorkerRow(tx, tenantId, workerId);
 			await append(tx, [{ tenantId, event: { kind: "credentials-revoked", workerId, credentialIds } }]);

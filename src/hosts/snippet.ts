@@ -39,10 +39,13 @@ export function installSnippet(format: SnippetFormat, facts: SnippetFacts): stri
 			);
 			break;
 		case "SHELL":
+			// The secrets go through the pipe: sudo logs command lines, and anybody on the machine can list them.
 			lines.push(
-				`curl -fsSL ${shellQuoted(`${facts.url}/install.sh`)} | sudo env \\`,
-				...variables.map(([name, value]) => `  ${name}=${shellQuoted(value)} \\`),
-				"  sh",
+				"{ cat <<'MUSTER'",
+				...variables.map(([name, value]) => `export ${name}=${shellQuoted(value)}`),
+				"MUSTER",
+				`curl -fsSL ${shellQuoted(`${facts.url}/install.sh`)} || echo 'echo "The install script could not be downloaded" >&2; exit 1'`,
+				"} | sudo sh",
 			);
 			break;
 		case "COMPOSE":

@@ -54,6 +54,14 @@ export async function sharedKeyByHash(tx: Tx, tenantId: string, hash: string): P
 	return parseFirst(row, rows);
 }
 
+/** Whether a key of this hash was revoked: a text that leaked once must not come back. */
+export async function wasRevoked(tx: Tx, tenantId: string, hash: string): Promise<boolean> {
+	const rows = await tx`
+		select from credentials
+		where tenant_id = ${tenantId} and worker_id is null and hash = decode(${hash}, 'hex') and revoked_at is not null limit 1`;
+	return rows.length > 0;
+}
+
 /** Ends an API key; false when it was revoked before or there is none. */
 export async function endApiKey(tx: Tx, tenantId: string, id: string, at: number): Promise<boolean> {
 	const rows = await tx`
@@ -69,7 +77,7 @@ export async function touchApiKey(sql: Sql, id: string, at: number): Promise<voi
 		where id in (select id from credentials where id = ${id} and (last_used_at is null or last_used_at < ${new Date(at)}) for update skip locked)`;
 }
 
-/** Lets workers use API keys. A use that was granted before keeps its place in the order. */
+/** Lets workers use API keys. One that is granted again is the worker's newest again, and ends the others when it is used. */
 export async function saveGrants(
 	tx: Tx,
 	grants: readonly { readonly tenantId: string; readonly workerId: string; readonly credentialId: string; readonly at: number }[],
@@ -79,7 +87,8 @@ export async function saveGrants(
 		insert into api_key_grants (tenant_id, worker_id, credential_id, seq, granted_at)
 		select "tenantId", "workerId", "credentialId", nextval(pg_get_serial_sequence('credentials', 'seq')), to_timestamp(at / 1000.0)
 		from jsonb_to_recordset(${tx.json(grants as never)}) as r ("tenantId" text, "workerId" text, "credentialId" text, at double precision)
-		on conflict (tenant_id, worker_id, credential_id) do nothing`;
+		on conflict (tenant_id, worker_id, credential_id) do update
+		set seq = excluded.seq, granted_at = excluded.granted_at, first_used_at = null`;
 }
 
 /** One page of API keys, newest first; `backward` walks from the other end and returns oldest first. */

@@ -1,8 +1,8 @@
 import { apiKeyPlace, secretPlace } from "../auto-enrollment/auto-enrollment.ts";
-import { lockSealedTexts, replaceSealed } from "../auto-enrollment/store.ts";
+import { replaceSealed, sealedAutoTexts } from "../auto-enrollment/store.ts";
 import type { Tx } from "../db/port.ts";
 import type { Deps } from "../deps.ts";
-import { lockSealedSecrets, replaceSealedSecret } from "../webhooks/store.ts";
+import { replaceSealedSecret, sealedSecrets } from "../webhooks/store.ts";
 import { secretPlace as webhookPlace } from "../webhooks/webhook.ts";
 import { sealedUnder, type Vault } from "./vault.ts";
 
@@ -16,7 +16,7 @@ interface Sealed {
 /** Opens every sealed text once, so that a missing master key is found at start and not by a worker. Throws VaultError naming the key it needs. */
 export async function checkSealed(deps: Pick<Deps, "db" | "vault">): Promise<void> {
 	await deps.db.tx(async (tx) => {
-		for (const { sealed, place } of await sealedTexts(tx)) deps.vault.open(sealed, place);
+		for (const { sealed, place } of await sealedTexts(tx, false)) deps.vault.open(sealed, place);
 	});
 }
 
@@ -26,19 +26,19 @@ export async function checkSealed(deps: Pick<Deps, "db" | "vault">): Promise<voi
  */
 export async function reseal(deps: Pick<Deps, "db">, vault: Vault): Promise<number> {
 	return deps.db.tx(async (tx) => {
-		const old = (await sealedTexts(tx)).filter(({ sealed }) => sealedUnder(sealed) !== vault.keyId);
+		const old = (await sealedTexts(tx, true)).filter(({ sealed }) => sealedUnder(sealed) !== vault.keyId);
 		for (const { sealed, place, put } of old) await put(vault.seal(vault.open(sealed, place), place));
 		return old.length;
 	});
 }
 
-async function sealedTexts(tx: Tx): Promise<readonly Sealed[]> {
-	const auto = (await lockSealedTexts(tx)).map(({ place, id, tenantId, sealed }) => ({
+async function sealedTexts(tx: Tx, lock: boolean): Promise<readonly Sealed[]> {
+	const auto = (await sealedAutoTexts(tx, lock)).map(({ place, id, tenantId, sealed }) => ({
 		sealed,
 		place: place === "secret" ? secretPlace(tenantId) : apiKeyPlace(tenantId),
 		put: (text: string) => replaceSealed(tx, place, id, text),
 	}));
-	const webhooks = (await lockSealedSecrets(tx)).map(({ id, sealed }) => ({
+	const webhooks = (await sealedSecrets(tx, lock)).map(({ id, sealed }) => ({
 		sealed,
 		place: webhookPlace(id),
 		put: (text: string) => replaceSealedSecret(tx, id, text),

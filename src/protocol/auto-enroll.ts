@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 
 /** How far a proof's timestamp may be from the server's clock, in milliseconds (A6). */
 export const clockToleranceMs = 300_000;
@@ -28,4 +28,19 @@ export function autoEnrollmentMac(secret: string, transcript: AutoEnrollmentTran
 	return createHmac("sha256", secret)
 		.update(["muster-auto-enroll-v1", ...values].join("\n"), "utf8")
 		.digest("hex");
+}
+
+/**
+ * A nonce that names the reply key: `<random>.<SHA-256 of the reply key's base64 text>`. The transcript does not hold the reply key, but it
+ * holds the nonce: whoever copies such a request cannot have the answer sealed to a key of theirs.
+ * @param random hex digits, 128 random bits or more
+ */
+export function nonceFor(random: string, replyKey: string): string {
+	return `${random}.${createHash("sha256").update(replyKey, "utf8").digest("hex")}`;
+}
+
+/** Whether a nonce goes with the reply key it came with: always, unless it names another, or names one and none came. */
+export function nonceFits(nonce: string, replyKey: string | null): boolean {
+	const named = /^[0-9a-f]+\.([0-9a-f]{64})$/.exec(nonce);
+	return named === null || (replyKey !== null && nonceFor("", replyKey) === `.${named[1]}`);
 }

@@ -2,9 +2,10 @@ import * as v from "valibot";
 
 /** Longest pattern accepted. */
 const patternMax = 200;
-/** With names of at most 253 characters this many repetitions try some ten million ways at worst, tens of milliseconds. */
 const repetitionsMax = 3;
 const alternativesMax = 8;
+/** Ways that trying a pattern on a name may take at worst: some milliseconds, under the lock of a batch. */
+const waysMax = 2_000_000;
 
 /**
  * Says what is wrong with a worker name pattern, undefined when it can be used: a regular expression, found anywhere in the name
@@ -19,14 +20,10 @@ export function patternProblem(pattern: string): string | undefined {
 		return `is no regular expression: ${error instanceof Error ? error.message : String(error)}`;
 	}
 	if (/\\[1-9k]/.test(pattern)) return "may not use back references";
-	// Escapes and character classes stand for one character each; what is left of the pattern's signs is its structure.
-	const structure = pattern
-		.replace(/\\(?:u\{[^}]*\}|[pP]\{[^}]*\}|.)/gu, "x")
-		.replace(/\[[^\]]*\]/gu, "x")
-		.replace(/\(\?(?:[:=!]|<[=!]|<\w+>)/gu, "(");
-	if (/\)[*+?{]/.test(structure)) return "may not repeat a group";
-	if ((structure.match(/[*+?]|\{/g) ?? []).length > repetitionsMax) return `may repeat at most ${repetitionsMax} times`;
-	if ((structure.match(/\|/g) ?? []).length > alternativesMax) return `may hold at most ${alternativesMax} alternatives`;
+	const { repeatsGroup, repetitions, alternatives } = structureOf(pattern);
+	if (repeatsGroup) return "may not repeat a group";
+	if (repetitions > repetitionsMax) return `may repeat at most ${repetitionsMax} times`;
+	if (alternatives > alternativesMax) return `may hold at most ${alternativesMax} alternatives`;
 	return undefined;
 }
 
@@ -39,7 +36,28 @@ export const patternField = v.pipe(
 	),
 );
 
-/** Whether a name is of the kind that the site expects (A14); without a pattern every name is. */
+/**
+ * Whether a name is of the kind that the site expects (A14); without a pattern every name is. A name so long that trying the pattern on it could
+ * take more than some milliseconds is not.
+ */
 export function nameIsFamiliar(pattern: string | null, name: string): boolean {
-	return pattern === null || new RegExp(pattern, "u").test(name);
+	if (pattern === null) return true;
+	const { repetitions, alternatives, anchored } = structureOf(pattern);
+	// Each repetition, and a start that is anywhere, can be tried at every letter.
+	const ways = name.length ** (repetitions + (anchored ? 0 : 1)) * (alternatives + 1);
+	return ways <= waysMax && new RegExp(pattern, "u").test(name);
+}
+
+/** Escapes and character classes stand for one character each; what is left of a pattern's signs is its structure. */
+function structureOf(pattern: string) {
+	const structure = pattern
+		.replace(/\\(?:u\{[^}]*\}|[pP]\{[^}]*\}|.)/gu, "x")
+		.replace(/\[[^\]]*\]/gu, "x")
+		.replace(/\(\?(?:[:=!]|<[=!]|<\w+>)/gu, "(");
+	return {
+		repeatsGroup: /\)[*+?{]/.test(structure),
+		repetitions: (structure.match(/[*+?]|\{/g) ?? []).length,
+		alternatives: (structure.match(/\|/g) ?? []).length,
+		anchored: structure.startsWith("^") && !structure.replace(/\([^()]*\)/g, "").includes("|"),
+	};
 }

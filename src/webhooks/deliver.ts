@@ -31,6 +31,8 @@ const concurrencyMax = 8;
 /** Attempts under way to one webhook after which it is claimed no more; one claim may bring two at once, so it is at most three. */
 const busyAt = 2;
 const claimPerWebhook = 2;
+/** The same for a tenant: half of the attempts, so that one tenant's dead receivers leave room for the others. One claim may bring as many again. */
+const tenantBusyAt = 4;
 /** Due deliveries looked at in one claim, so that a long queue of one webhook costs no long sort. */
 const window = 256;
 const attemptMs = 15_000;
@@ -51,6 +53,7 @@ export function openDeliverer(deps: Tools, options: DelivererOptions = {}): Deli
 	const closing = new AbortController();
 	const underWay = new Set<Promise<void>>();
 	const perWebhook = new Map<string, number>();
+	const perTenant = new Map<string, number>();
 	let claiming: Promise<void> | undefined;
 	let again = false;
 	let closed = false;
@@ -71,23 +74,30 @@ export function openDeliverer(deps: Tools, options: DelivererOptions = {}): Deli
 			const total = concurrencyMax - underWay.size;
 			// Each attempt that ends looks again.
 			if (total <= 0) return;
-			const busy = [...perWebhook].filter(([, running]) => running >= busyAt).map(([id]) => id);
-			const claimed = await claimDue(deps.db.sql, { total, perWebhook: claimPerWebhook, window, leaseSeconds, busy });
+			const claimed = await claimDue(deps.db.sql, {
+				total,
+				perWebhook: claimPerWebhook,
+				perTenant: tenantBusyAt,
+				window,
+				leaseSeconds,
+				busy: fullOf(perWebhook, busyAt),
+				busyTenants: fullOf(perTenant, tenantBusyAt),
+			});
 			for (const delivery of claimed) start(delivery);
 			if (claimed.length > 0) again = true;
 		}
 	}
 
 	function start(delivery: ClaimedDelivery): void {
-		const { webhookId } = delivery;
-		perWebhook.set(webhookId, (perWebhook.get(webhookId) ?? 0) + 1);
+		const { webhookId, tenantId } = delivery;
+		add(perWebhook, webhookId, 1);
+		add(perTenant, tenantId, 1);
 		const work = deliver(delivery)
 			.catch((error: unknown) => deps.log.warn("webhook.record_failed", { webhookId, deliveryId: delivery.id, error }))
 			.finally(() => {
 				underWay.delete(work);
-				const left = (perWebhook.get(webhookId) ?? 1) - 1;
-				if (left > 0) perWebhook.set(webhookId, left);
-				else perWebhook.delete(webhookId);
+				add(perWebhook, webhookId, -1);
+				add(perTenant, tenantId, -1);
 				wake();
 			});
 		underWay.add(work);
@@ -168,4 +178,15 @@ async function settle(deps: Tools, delivery: ClaimedDelivery, outcome: AttemptRe
 	const result = outcome.disable ? "disabled" : outcome.state === "DELIVERED" ? "delivered" : "failed";
 	deps.metrics.webhookAttempt(result);
 	deps.log.info(`webhook.${result}`, { webhookId, deliveryId, attempts, why: outcome.error });
+}
+
+/** Counts in a map that holds no zeros. */
+function add(counts: Map<string, number>, key: string, change: number): void {
+	const left = (counts.get(key) ?? 0) + change;
+	if (left > 0) counts.set(key, left);
+	else counts.delete(key);
+}
+
+function fullOf(counts: ReadonlyMap<string, number>, limit: number): string[] {
+	return [...counts].filter(([, running]) => running >= limit).map(([key]) => key);
 }

@@ -23,8 +23,8 @@ export async function resolveTarget(url: URL, allowPrivate: boolean, signal: Abo
 	const range = allowPrivate ? undefined : found.map(notPublic).find((one) => one !== undefined);
 	if (range !== undefined) {
 		// The address stays unsaid: what names lead to inside is nobody's business outside.
-		const how = literal === undefined ? "leads to" : "is";
-		return { kind: "refused", why: `${how} an address that is not public (${range}): set MUSTER_WEBHOOK_PRIVATE_ADDRESSES=on to allow it` };
+		const how = literal === undefined ? "leads to an address that is not public" : `is an address that is not public (${range})`;
+		return { kind: "refused", why: `${how}: set MUSTER_WEBHOOK_PRIVATE_ADDRESSES=on to allow it` };
 	}
 	const ordered = [...found.filter((address) => !address.includes(":")), ...found.filter((address) => address.includes(":"))];
 	return { kind: "addresses", addresses: ordered.slice(0, addressesMax) };

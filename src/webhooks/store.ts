@@ -183,11 +183,15 @@ export interface ClaimLimits {
 	readonly total: number;
 	/** At most so many of one webhook, so that a slow receiver leaves room for the others. */
 	readonly perWebhook: number;
+	/** The same for one tenant. */
+	readonly perTenant: number;
 	/** How many due deliveries are looked at; those of `busy` webhooks are not counted. */
 	readonly window: number;
 	readonly leaseSeconds: number;
 	/** Webhooks of which none is taken. */
 	readonly busy: readonly string[];
+	/** Tenants of which none is taken. */
+	readonly busyTenants: readonly string[];
 }
 
 /**
@@ -197,14 +201,16 @@ export interface ClaimLimits {
 export async function claimDue(sql: Sql, limits: ClaimLimits): Promise<ClaimedDelivery[]> {
 	const rows = await sql`
 		with ranked as (
-			select due.id, due.next_attempt_at, row_number() over (partition by due.webhook_id order by due.next_attempt_at, due.id) as place
+			select due.id, due.next_attempt_at, row_number() over (partition by due.webhook_id order by due.next_attempt_at, due.id) as place,
+				row_number() over (partition by due.tenant_id order by due.next_attempt_at, due.id) as tenant_place
 			from (
-				select id, webhook_id, next_attempt_at from webhook_deliveries
+				select id, tenant_id, webhook_id, next_attempt_at from webhook_deliveries
 				where state = 'PENDING' and next_attempt_at <= now() and webhook_id <> all (${[...limits.busy]}::text[])
+					and tenant_id <> all (${[...limits.busyTenants]}::text[])
 				order by next_attempt_at limit ${limits.window}
 			) due
 		), chosen as (
-			select id from ranked where place <= ${limits.perWebhook} order by next_attempt_at, id limit ${limits.total}
+			select id from ranked where place <= ${limits.perWebhook} and tenant_place <= ${limits.perTenant} order by next_attempt_at, id limit ${limits.total}
 		), locked as materialized (
 			-- The conditions again: another server may have claimed a row, and committed, since it was chosen.
 			select id from webhook_deliveries
@@ -278,9 +284,9 @@ export async function pruneDeliveries(sql: Sql, limit: number): Promise<number> 
 	return gone.count;
 }
 
-/** Every sealed secret, locked, for sealing it anew under another master key. */
-export async function lockSealedSecrets(tx: Tx): Promise<readonly { readonly id: string; readonly sealed: string }[]> {
-	const rows = await tx`select id, secret_sealed as sealed from webhooks order by id for update`;
+/** Every sealed secret; locked for sealing it anew under another master key. */
+export async function sealedSecrets(tx: Tx, lock: boolean): Promise<readonly { readonly id: string; readonly sealed: string }[]> {
+	const rows = await tx`select id, secret_sealed as sealed from webhooks order by id ${lock ? tx`for update` : tx``}`;
 	return parseRows(v.object({ id: v.string(), sealed: v.string() }), rows);
 }
 

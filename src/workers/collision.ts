@@ -6,9 +6,8 @@ import type { Tx } from "../db/port.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
-import { hostsOfWorkers, moveHosts, releaseTokenHost } from "../hosts/store.ts";
-import { transition } from "../hosts/lifecycle.ts";
-import { changeState, deleteWorkerRow, giveClaims, lockWorker, takeMachine, workersByIds } from "./store.ts";
+import { releaseTokenHost } from "../hosts/store.ts";
+import { changeState, deleteWorkerRow, giveClaims, idOfMachine, lockWorker, takeMachine, workersByIds } from "./store.ts";
 import type { WorkerView } from "./worker.ts";
 
 type Tools = Pick<Deps, "db" | "clock" | "mintId" | "random">;
@@ -37,7 +36,9 @@ export async function resolveCollision(
 		// Both claimants, in the order that the enrollment batch locks workers too.
 		for (const id of [workerId, seen.contestedWorkerId ?? workerId].sort()) await lockWorker(tx, tenantId, id);
 		const [claimant] = await workersByIds(tx, tenantId, [workerId]);
-		if (claimant === undefined) throw notFound("worker", workerId);
+		// It was there a moment ago: another operator had it adopted or deleted meanwhile.
+		if (claimant === undefined)
+			throw new MusterError("CONFLICT", `Cannot resolve the collision of worker "${workerId}": another operator settled it at this moment`);
 		if (claimant.state !== "PENDING" || claimant.pendingReason !== "COLLISION") {
 			throw new MusterError(
 				"CONFLICT",
@@ -67,7 +68,7 @@ async function settle(deps: Tools, tx: Tx, claimant: WorkerView, verdict: Collis
 	const { tenantId, id } = claimant;
 	switch (verdict) {
 		case "ADOPT": {
-			const [incumbent] = claimant.contestedWorkerId === null ? [] : await workersByIds(tx, tenantId, [claimant.contestedWorkerId]);
+			const incumbent = await holderOf(tx, claimant);
 			// Nobody left to be adopted by: the machine is the claimant's.
 			if (incumbent === undefined) return admit(tx, claimant, claimant.contestedUid ?? "");
 			if (incumbent.state !== "ACTIVE") {
@@ -94,18 +95,15 @@ async function settle(deps: Tools, tx: Tx, claimant: WorkerView, verdict: Collis
 	}
 }
 
-/** Lets the claimant in as a worker of its own, with this uid; its host begins its life. */
-async function admit(tx: Tx, claimant: WorkerView, uid: string): Promise<string> {
-	const { tenantId, id } = claimant;
+/** The worker that has the machine now, locked: the one it collided with, or one that enrolled after that was deleted. */
+async function holderOf(tx: Tx, { tenantId, contestedUid }: WorkerView): Promise<WorkerView | undefined> {
+	const id = contestedUid === null ? undefined : await idOfMachine(tx, tenantId, contestedUid);
+	if (id === undefined || !(await lockWorker(tx, tenantId, id))) return undefined;
+	return (await workersByIds(tx, tenantId, [id]))[0];
+}
+
+/** Lets the claimant in as a worker of its own, with this uid. Its host begins its life when it comes for its credential. */
+async function admit(tx: Tx, { tenantId, id }: WorkerView, uid: string): Promise<string> {
 	await takeMachine(tx, tenantId, id, uid);
-	const hosts = await hostsOfWorkers(tx, tenantId, [id]);
-	for (const host of hosts) {
-		const next = transition(host, "enrolled");
-		const moved = next === undefined ? [] : await moveHosts(tx, [host.id], host, next);
-		await append(
-			tx,
-			moved.map((one) => ({ tenantId, event: { kind: "host", host: one } })),
-		);
-	}
 	return id;
 }

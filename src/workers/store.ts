@@ -138,6 +138,12 @@ export async function giveClaims(tx: Tx, claimant: WorkerView, worker: WorkerVie
 	await tx`update workers set hostname = ${claimant.hostname} where tenant_id = ${worker.tenantId} and id = ${worker.id}`;
 }
 
+/** The worker that holds a machine uid. */
+export async function idOfMachine(tx: Tx, tenantId: string, uid: string): Promise<string | undefined> {
+	const rows = await tx`select id from workers where tenant_id = ${tenantId} and machine_uid = ${uid}`;
+	return parseFirst(v.object({ id: v.string() }), rows)?.id;
+}
+
 /** Locks a worker before its credentials are touched: the order that the enrollment batch has too. False when there is none. */
 export async function lockWorker(tx: Tx, tenantId: string, id: string): Promise<boolean> {
 	const rows = await tx`select id from workers where tenant_id = ${tenantId} and id = ${id} for no key update`;

@@ -36,6 +36,9 @@ export async function deleteWorker(deps: Tools, operator: OperatorPrincipal, id:
 		const [worker] = await workersByIds(tx, operator.tenantId, [id]);
 		if (worker?.hostId != null) await deleteHostTokens(tx, operator.tenantId, worker.hostId);
 		if (!(await lockWorker(tx, operator.tenantId, id))) throw notFound("worker", id);
+		const [locked] = await workersByIds(tx, operator.tenantId, [id]);
+		if (locked?.hostId !== worker?.hostId)
+			throw new MusterError("CONFLICT", `Cannot delete worker "${id}": it became another host's at this moment, look at it and try again`);
 		const credentialIds = await revokeCredentials(tx, operator.tenantId, id, at);
 		if (!(await deleteWorkerRow(tx, operator.tenantId, id))) throw notFound("worker", id);
 		await record(tx, [

@@ -42,7 +42,10 @@ function rotate(
 	const [command, ...args] = commandFor(runtime, "src/main.ts", ["rotate-master-key"]);
 	const child = spawn(command, args, { env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...env } });
 	let said = "";
-	for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => void (said += text));
+	const hear = (text: string) => {
+		said += text;
+	};
+	for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", hear);
 	return new Promise((resolve) => child.once("close", (code) => resolve({ code, said })));
 }
 

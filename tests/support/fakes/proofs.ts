@@ -1,4 +1,4 @@
-import { autoEnrollmentMac, clockToleranceMs } from "../../../src/protocol/auto-enroll.ts";
+import { autoEnrollmentMac, clockToleranceMs, nonceFits } from "../../../src/protocol/auto-enroll.ts";
 import type { Refusal } from "../../../src/protocol/codes.ts";
 import { sameBytes } from "../../../src/protocol/token.ts";
 import type { EnrollCall } from "./control-plane.ts";
@@ -19,13 +19,13 @@ export class Proofs {
 	readonly #seen = new Map<string, number>();
 
 	/** Why a call does not prove the secret; undefined when it does, and then its nonce counts as seen. */
-	refusalOf({ enrollmentId, worker }: EnrollCall, proof: SentProof, nowMs: number): Refusal | undefined {
+	refusalOf({ enrollmentId, worker, replyKey }: EnrollCall, proof: SentProof, nowMs: number): Refusal | undefined {
 		const { tenant = "default", nonce, timestamp, mac } = proof;
 		const secret = this.secrets.get(tenant);
 		if (secret === undefined) return "enrollment_disabled";
 		const { name, requestedId = null, machineUid } = worker;
 		const wanted = autoEnrollmentMac(secret, { tenant, enrollmentId, name, requestedId, machineUid, nonce, timestamp });
-		if (!sameBytes(Buffer.from(mac), Buffer.from(wanted))) return "bad_secret";
+		if (!sameBytes(Buffer.from(mac), Buffer.from(wanted)) || !nonceFits(nonce, replyKey ?? null)) return "bad_secret";
 		for (const [old, forgetAtMs] of this.#seen) if (forgetAtMs < nowMs) this.#seen.delete(old);
 		if (this.#seen.has(nonce)) return "replayed";
 		if (!(Math.abs(Date.parse(timestamp) - nowMs) <= clockToleranceMs)) return "clock_skew";

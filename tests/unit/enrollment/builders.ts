@@ -48,6 +48,7 @@ export function prior(change: Partial<PriorFacts> = {}): PriorFacts {
 		state: "admitted",
 		outcome: "NEW",
 		worker: worker(),
+		superseded: false,
 		sealed: null,
 		credential: { used: false, revoked: false },
 		expiresAt: now + 9 * minute,

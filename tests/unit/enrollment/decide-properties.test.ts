@@ -43,6 +43,7 @@ const prior: fc.Arbitrary<PriorFacts> = fc.record({
 	state: fc.constantFrom("held", "admitted"),
 	outcome: orNull(fc.constantFrom("NEW", "REUSED", "MOVED")),
 	worker: maybe(worker),
+	superseded: fc.boolean(),
 	sealed: orNull(fc.constant("sealed bytes")),
 	credential: maybe(fc.record({ used: fc.boolean(), revoked: fc.boolean() })),
 	expiresAt: orNull(time),

@@ -124,6 +124,30 @@ export const settled: readonly Row[] = [
 		{ kind: "admit", outcome: "REUSED", workerId: "wrk_b" },
 	),
 	row(
+		"a split worker does not take over the host of another worker by that host's token",
+		facts({ key: token, host: bound({ id: "wrk_c" }), heldClaim: claim("ACTIVE"), sameMachine: worker() }),
+		request(),
+		"not_allowed",
+	),
+	row(
+		"a claimant that was let in is told to begin anew when its machine is another worker's by then",
+		facts({ prior: prior({ state: "held", credential: undefined, expiresAt: null }), sameMachine: worker({ id: "wrk_b" }) }),
+		request(),
+		"replayed",
+	),
+	row(
+		"a repeat of an enrollment that another one followed gets no newer credential than that",
+		facts({ prior: prior({ superseded: true }) }),
+		request(),
+		"replayed",
+	),
+	row(
+		"a sealed reply is given again all the same: it is the old one",
+		facts({ prior: prior({ superseded: true, replyKey: "rk", sealed: "bytes" }) }),
+		request({ replyKey: "rk" }),
+		{ kind: "replay", workerId: "wrk_a", sealed: "bytes" },
+	),
+	row(
 		"a claimant that waits keeps waiting when the worker it collided with was deleted",
 		facts({ heldClaim: claim("PENDING") }),
 		request(),

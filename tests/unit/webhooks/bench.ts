@@ -94,5 +94,5 @@ export async function passWait({ database }: DeliveryBench, webhookId: string): 
 
 /** Claims as a server does that dies afterwards. */
 export function claimAndDie({ database }: DeliveryBench) {
-	return claimDue(database.db.sql, { total: 8, perWebhook: 8, window: 256, leaseSeconds: 60, busy: [] });
+	return claimDue(database.db.sql, { total: 8, perWebhook: 8, window: 256, leaseSeconds: 60, perTenant: 100, busy: [], busyTenants: [] });
 }
