@@ -54,7 +54,8 @@ export async function show(server: Muster, id: string) {
 export function newestIs(server: Muster, id: string, state: string) {
 	return until(`the newest delivery is ${state}`, async () => {
 		const webhook = await show(server, id);
-		return webhook.recentDeliveries[0]?.state === state && webhook;
+		// Read once more: the parts of one reply are read one by one, and the attempt may have been recorded between two of them.
+		return webhook.recentDeliveries[0]?.state === state && (await show(server, id));
 	});
 }
 
@@ -62,6 +63,6 @@ export function newestIs(server: Muster, id: string, state: string) {
 export function answeredWith(server: Muster, id: string, status: number) {
 	return until(`the newest delivery was answered ${status}`, async () => {
 		const webhook = await show(server, id);
-		return webhook.recentDeliveries[0]?.lastStatus === status && webhook;
+		return webhook.recentDeliveries[0]?.lastStatus === status && (await show(server, id));
 	});
 }
