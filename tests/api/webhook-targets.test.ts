@@ -22,18 +22,19 @@ onEachRuntime(
 	(bench: Bench, runtime) => {
 		describe("nobody makes the server talk to what is behind it", () => {
 			test.each([
-				["http://127.0.0.1:1/", "loopback"],
-				["http://2130706433/", "loopback"],
-				["http://0x7f.1/", "loopback"],
-				["http://[::1]/", "loopback"],
-				["http://[::ffff:10.0.0.1]/", "private"],
-				["http://10.1.2.3/", "private"],
-				["http://169.254.169.254/latest/meta-data", "linkLocal"],
-				["http://localhost:7490/", "loopback"],
+				["http://127.0.0.1:1/", "public (loopback)"],
+				["http://2130706433/", "public (loopback)"],
+				["http://0x7f.1/", "public (loopback)"],
+				["http://[::1]/", "public (loopback)"],
+				["http://[::ffff:10.0.0.1]/", "public (private)"],
+				["http://10.1.2.3/", "public (private)"],
+				["http://169.254.169.254/latest/meta-data", "public (linkLocal)"],
+				// What a name leads to stays unsaid: the answer must not map the network inside.
+				["http://localhost:7490/", "public"],
 			])("%s is refused when it is created", async (url, range) => {
 				const { errors } = await ask(bench.server, bench.server.adminToken, createMutation, { input: { url } });
 				expect(errors[0]).toMatchObject({
-					message: expect.stringContaining(`not public (${range}): set MUSTER_WEBHOOK_PRIVATE_ADDRESSES=on`),
+					message: expect.stringContaining(`not ${range}: set MUSTER_WEBHOOK_PRIVATE_ADDRESSES=on`),
 					extensions: { code: "BAD_USER_INPUT", fields: ["url"] },
 				});
 				expect(await rowCount(bench.database.db, "webhooks")).toBe(0);
@@ -53,7 +54,7 @@ onEachRuntime(
 						const found = await show(bench.server, id);
 						return found.lastError !== null && found;
 					});
-					expect(webhook.lastError).toContain("not public (loopback)");
+					expect(webhook.lastError).toMatch(/not public(?: \(loopback\))?: set/);
 					expect(webhook.recentDeliveries[0]).toMatchObject({ state: "PENDING", attempts: 1, lastStatus: null });
 				}
 				expect(paths.flatMap((path) => receiver.received(path))).toEqual([]);
