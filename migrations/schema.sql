@@ -265,6 +265,20 @@ create table tenants (
 	constraint tenants_slug_key UNIQUE (slug)
 );
 
+create table vitals (
+	tenant_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	slot smallint not null,
+	at timestamp(3) with time zone not null,
+	boot_id text collate "C",
+	load1 double precision,
+	memory_used_bytes double precision,
+	uptime_seconds double precision,
+	constraint vitals_pkey PRIMARY KEY (tenant_id, worker_id, slot),
+	constraint vitals_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE,
+	constraint vitals_slot_check CHECK (((slot >= 0) AND (slot <= 59)))
+) with (fillfactor=70);
+
 create table webhook_deliveries (
 	id text collate "C" not null,
 	tenant_id text collate "C" not null,

@@ -17,6 +17,7 @@ import "./auto-enrollment.ts";
 import "./onboarding.ts";
 import "./collision.ts";
 import "./tenant.ts";
+import "./vitals.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();

@@ -3,6 +3,8 @@ import type { WorkerPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import { recoverHosts } from "../hosts/hosts.ts";
 import { type BeatRow, writeHeartbeats } from "./store.ts";
+import { minuteFilter } from "./vitals.ts";
+import { writeVitals } from "./vitals-store.ts";
 
 /** What a worker says of itself in a heartbeat; all of it optional. */
 export interface BeatInput {
@@ -36,6 +38,7 @@ interface Gathered {
 /** Opens the gatherer of one server process. */
 export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId" | "log" | "metrics">): Heartbeats {
 	let gathered = new Map<string, Gathered>();
+	const isFirst = minuteFilter();
 	let timer: ReturnType<typeof setTimeout> | undefined;
 	let flushing: Promise<void> | undefined;
 	let closed = false;
@@ -51,6 +54,11 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 				beats.map(({ row }) => row),
 			);
 			if (degraded.length > 0) await recoverHosts(deps, degraded);
+			const firstOfMinute = beats.filter(({ worker, row }) => isFirst(`${worker.tenantId}\n${worker.workerId}`, row.at));
+			await writeVitals(
+				deps.db.sql,
+				firstOfMinute.map(({ row }) => row),
+			);
 			deps.metrics.heartbeats(beats.length);
 			await deps.bus.publishHeartbeats(beats.map(signal));
 		} catch (error) {
