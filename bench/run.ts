@@ -1,8 +1,12 @@
-/** `npm run bench [-- NAME] [-- --quick]`: every measurement, or one, with its progress, a table at the end, JSON in bench/results. */
+/**
+ * `npm run bench [-- NAME] [-- --quick]`: every measurement, or one, with its progress, a table at the end, JSON in bench/results.
+ * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10) is no ratio and runs by its name only.
+ */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { flapping } from "./flapping.ts";
 import type { Ratio } from "./harness.ts";
 import { refusalTiming } from "./refusal-timing.ts";
 import { verifyKey } from "./verify-key.ts";
@@ -11,6 +15,19 @@ const measurements: Readonly<Record<string, (rounds: number, progress: (text: st
 	"verify-key": async (rounds, progress) => [await verifyKey(rounds, progress)],
 	"refusal-timing": refusalTiming,
 };
+
+const words = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
+if (words[0] === "flapping") {
+	const [, workers = "200", minutes = "10"] = words;
+	const report = await flapping(Number(workers), Number(minutes), (text) => process.stderr.write(`${text}\n`));
+	const at = new Date().toISOString();
+	process.stdout.write(`${JSON.stringify(report, null, "\t")}\n`);
+	writeFileSync(
+		join(import.meta.dirname, "results", `flapping-${at.slice(0, 10)}.json`),
+		`${JSON.stringify({ at, cores: cpus().length, ...report }, null, "\t")}\n`,
+	);
+	process.exit(0);
+}
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
 const unknown = names.filter((name) => measurements[name] === undefined);
