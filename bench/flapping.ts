@@ -153,7 +153,8 @@ async function allHeard(
 
 function connectedAfter(worker: RunningWorker, since: number): number[] {
 	return worker.lines.flatMap((line) => {
-		const at = Date.parse(String(line["@timestamp"] ?? line["timestamp"] ?? ""));
+		const stamp = line["@timestamp"];
+		const at = typeof stamp === "string" ? Date.parse(stamp) : Number.NaN;
 		return line.message === "worker.connected" && at >= since ? [at] : [];
 	});
 }
@@ -197,7 +198,7 @@ async function openNet(serverPort: number) {
 		/** Cuts this part of the connections, and refuses new ones for so long. */
 		async cut(part: number, awayMs: number): Promise<void> {
 			if (awayMs > 0) server.close();
-			for (const socket of [...pairs]) {
+			for (const socket of pairs) {
 				if (Math.random() >= part) continue;
 				socket.destroy();
 				cutCount++;
