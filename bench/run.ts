@@ -1,12 +1,13 @@
 /**
  * `npm run bench [-- NAME] [-- --quick]`: every measurement, or one, with its progress, a table at the end, JSON in bench/results.
- * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10) is no ratio and runs by its name only.
+ * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10) and `npm run bench -- footprint [MINUTES]` (10) are no ratios and run by name only.
  */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { flapping } from "./flapping.ts";
+import { footprint } from "./footprint.ts";
 import type { Ratio } from "./harness.ts";
 import { refusalTiming } from "./refusal-timing.ts";
 import { verifyKey } from "./verify-key.ts";
@@ -16,16 +17,19 @@ const measurements: Readonly<Record<string, (rounds: number, progress: (text: st
 	"refusal-timing": refusalTiming,
 };
 
-const words = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
-if (words[0] === "flapping") {
-	const [, workers = "200", minutes = "10"] = words;
-	const report = await flapping(Number(workers), Number(minutes), (text) => process.stderr.write(`${text}\n`));
+/** What is no ratio, and takes long: runs by its name only. */
+const reports: Readonly<Record<string, (numbers: readonly number[], progress: (text: string) => void) => Promise<unknown>>> = {
+	flapping: ([workers = 200, minutes = 10], progress) => flapping(workers, minutes, progress),
+	footprint: ([minutes = 10], progress) => footprint(minutes, progress),
+};
+const [word = "", ...numbers] = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
+const report = reports[word];
+if (report !== undefined) {
+	const result = await report(numbers.map(Number), (text) => process.stderr.write(`${text}\n`));
 	const at = new Date().toISOString();
-	process.stdout.write(`${JSON.stringify(report, null, "\t")}\n`);
-	writeFileSync(
-		join(import.meta.dirname, "results", `flapping-${at.slice(0, 10)}.json`),
-		`${JSON.stringify({ at, cores: cpus().length, ...report }, null, "\t")}\n`,
-	);
+	process.stdout.write(`${JSON.stringify(result, null, "\t")}\n`);
+	const file = join(import.meta.dirname, "results", `${word}-${at.slice(0, 10)}.json`);
+	writeFileSync(file, `${JSON.stringify({ at, cores: cpus().length, result }, null, "\t")}\n`);
 	process.exit(0);
 }
 
