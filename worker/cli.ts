@@ -5,8 +5,11 @@ import { suggest } from "./suggest.ts";
 /** What the command line asks for. */
 export type Command =
 	| { readonly kind: "run" }
+	/** `run --print-config`: says what it would run with, and ends. */
+	| { readonly kind: "print-config" }
 	| { readonly kind: "enroll"; readonly timeoutSeconds: number }
 	| { readonly kind: "status"; readonly format: "text" | "json" }
+	| { readonly kind: "doctor" }
 	| { readonly kind: "version" }
 	| { readonly kind: "help" };
 
@@ -14,11 +17,13 @@ export type Command =
 export interface CommandLine {
 	readonly command: Command;
 	readonly flags: Readonly<Record<string, string>>;
+	/** The TOML file that `--config` names; undefined: the usual places. */
+	readonly configPath: string | undefined;
 	/** Everything wrong with it, one line each; the rest is not to be used unless this is empty. */
 	readonly problems: readonly string[];
 }
 
-const commands = ["run", "enroll", "status", "version", "help"] as const;
+const commands = ["run", "enroll", "status", "doctor", "version", "help"] as const;
 type CommandName = (typeof commands)[number];
 const defaultTimeoutSeconds = 60;
 
@@ -30,7 +35,10 @@ const settingFlags: ReadonlyMap<string, string> = new Map(
 		return twin ? [...own, [`${flagOf(variable)}-file`, `${variable}_FILE`]] : own;
 	}),
 );
-const commandFlags: Readonly<Record<string, CommandName>> = { "--timeout": "enroll", "--format": "status" };
+/** Flags of one command only. */
+const commandFlags: Readonly<Record<string, CommandName>> = { "--timeout": "enroll", "--format": "status", "--print-config": "run" };
+const configFlag = "--config";
+const printConfigFlag = "--print-config";
 
 /** Reads the arguments after the program's name. Pure: reports every problem at once, never throws. */
 export function parseCommandLine(args: readonly string[]): CommandLine {
@@ -39,10 +47,14 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
 	const words: string[] = [];
 	for (let index = 0; index < args.length; index++) {
 		const arg = args[index] ?? "";
-		if (arg === "-h" || arg === "--help") return { command: { kind: "help" }, flags: {}, problems: [] };
-		if (arg === "--version") return { command: { kind: "version" }, flags: {}, problems: [] };
+		if (arg === "-h" || arg === "--help") return { command: { kind: "help" }, ...nothing };
+		if (arg === "--version") return { command: { kind: "version" }, ...nothing };
 		if (!arg.startsWith("-")) {
 			words.push(arg);
+			continue;
+		}
+		if (arg === printConfigFlag) {
+			given.set(printConfigFlag, "yes");
 			continue;
 		}
 		const [flag, inline] = splitFlag(arg);
@@ -56,8 +68,10 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
 		if (given.has(flag) && owner !== name) problems.push(`Cannot use ${flag} with "${name}": it belongs to "${owner}"`);
 	}
 	const flags = Object.fromEntries([...given].flatMap(([flag, value]) => pairs(settingFlags.get(flag), value)));
-	return { command: toCommand(name, given, problems), flags, problems };
+	return { command: toCommand(name, given, problems), flags, configPath: given.get(configFlag), problems };
 }
+
+const nothing = { flags: {}, configPath: undefined, problems: [] } as const;
 
 /** The text of `--help`. */
 export function helpText(version: string): string {
@@ -75,9 +89,14 @@ export function helpText(version: string): string {
 		"  run (default)                  enroll if needed, then report until stopped",
 		"  enroll [--timeout SECONDS]     enroll once, then exit; waits 60 seconds at most unless told",
 		"  status [--format text|json]    whether this host is enrolled; exits 0 if so, 1 if not",
+		"  doctor                         check this host's way to the server, one line each with its remedy; exits 0 if all is well",
 		"  version                        print the version",
 		"",
-		"Flags beat variables. Each has a twin that names a file with the value: --url-file PATH, MUSTER_URL_FILE.",
+		"  --config PATH                  the configuration file (default: ~/.muster/config.toml, else /etc/muster/worker.toml, if there is one)",
+		"  --print-config                 print every setting with its value and where that came from, and exit",
+		"",
+		'Flags beat variables, and these beat the configuration file: TOML, its keys are the flags without dashes, as in worker_name = "edge-1".',
+		"Each has a twin that names a file with the value: --url-file PATH, MUSTER_URL_FILE, url_file. SIGHUP makes run read it all again.",
 		"",
 		...rows,
 		"",
@@ -90,7 +109,7 @@ export function helpText(version: string): string {
 /** What each exit code of the worker means (A16); README and `--help` show the same table. */
 export const exitCodeTable: readonly (readonly [number, string])[] = [
 	[exitCodes.ok, "stopped by SIGTERM or SIGINT; or the command did what was asked"],
-	[1, "status: this host is not enrolled"],
+	[1, "status: this host is not enrolled; doctor: a check failed"],
 	[exitCodes.usage, "the server finds the request malformed (bad_request)"],
 	[exitCodes.software, "a fault of the worker: please report it"],
 	[exitCodes.cannotCreate, "the state directory cannot be made, is not private, or cannot be written"],
@@ -106,8 +125,10 @@ function splitFlag(arg: string): readonly [string, string | undefined] {
 }
 
 function takeFlag(flag: string, value: string | undefined, given: Map<string, string>, problems: string[]): void {
-	if (!settingFlags.has(flag) && commandFlags[flag] === undefined) {
-		const meant = suggest(flag, [...settingFlags.keys(), ...Object.keys(commandFlags), "--help", "--version"]);
+	if (flag === printConfigFlag) {
+		problems.push(`Cannot use ${flag} with a value: give it alone`);
+	} else if (!settingFlags.has(flag) && commandFlags[flag] === undefined && flag !== configFlag) {
+		const meant = suggest(flag, [...settingFlags.keys(), ...Object.keys(commandFlags), configFlag, "--help", "--version"]);
 		problems.push(`Unknown flag "${flag}"${meant === undefined ? ": see muster-worker --help" : `: did you mean ${meant}?`}`);
 	} else if (given.has(flag)) {
 		problems.push(`Cannot use ${flag} twice: give it once`);
@@ -143,6 +164,8 @@ function toCommand(name: CommandName, given: ReadonlyMap<string, string>, proble
 			if (format !== "text" && format !== "json") problems.push(`Cannot use --format "${format}": it is text or json`);
 			return { kind: "status", format: format === "json" ? "json" : "text" };
 		}
+		case "run":
+			return { kind: given.has(printConfigFlag) ? "print-config" : "run" };
 		default:
 			return { kind: name };
 	}

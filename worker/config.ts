@@ -1,15 +1,12 @@
 import type { LogFormat, LogLevel } from "../src/lib/log.ts";
 import { plainText } from "../src/lib/plain-text.ts";
 import { type Endpoint, parseEndpoint } from "./address.ts";
-import { flagOf, type SettingName } from "./settings.ts";
+import { flagOf, keyOf, type SettingName, settings } from "./settings.ts";
 import { readStrategy, type Strategy } from "./strategy.ts";
-import { collectValues, type ReadFile } from "./values.ts";
+import type { Label, TomlFile } from "./toml.ts";
+import { collectValues, type Found, type ReadFile } from "./values.ts";
 
-/** One label to enroll with. */
-export interface Label {
-	readonly key: string;
-	readonly value: string;
-}
+export type { Label } from "./toml.ts";
 
 /** The worker's configuration, every value checked. */
 export interface Config extends Strategy {
@@ -22,6 +19,8 @@ export interface Config extends Strategy {
 	/** Undefined: the default (worker/state-dir.ts). */
 	readonly stateDir: string | undefined;
 	readonly machineIdFile: string | undefined;
+	/** Where the worker's own metrics are served; undefined: nowhere. */
+	readonly metricsPort: number | undefined;
 	readonly logFormat: LogFormat;
 	readonly logLevel: LogLevel;
 }
@@ -30,39 +29,58 @@ export interface ParsedConfig {
 	readonly config: Config;
 	/** Everything wrong, one line each, values of secrets left out; the config is not to be used unless this is empty. */
 	readonly problems: readonly string[];
+	/** The text of each setting that is set, and where it was found. */
+	readonly found: ReadonlyMap<SettingName, Found>;
+	/** The TOML file that was read; undefined: there was none. */
+	readonly file: string | undefined;
 }
 
 type Values = Readonly<Partial<Record<SettingName, string>>>;
+const metricsPortDefault = 9_100;
 const logLevels = ["debug", "info", "warn", "error"] as const;
 const logFormats = ["text", "json"] as const;
 
 /**
- * Makes the configuration from flags, then variables, then the files their `_FILE` twins name; an empty variable counts as not set.
+ * Makes the configuration from flags, else variables, else the files their `_FILE` twins name, else the TOML file; an empty text counts as not set.
  * Pure but for `readFile`; reports every problem at once.
  */
 export function parseConfig(
 	flags: Readonly<Record<string, string>>,
 	env: Readonly<Record<string, string | undefined>>,
 	readFile: ReadFile,
+	toml?: TomlFile,
 ): ParsedConfig {
 	const problems: string[] = [];
-	const values = collectValues(flags, env, readFile, problems);
+	const found = collectValues(flags, env, toml, readFile, problems);
+	const values: Values = Object.fromEntries([...found].map(([name, { text }]) => [name, text]));
+	const labels = found.get("labels")?.origin.source === "toml" ? toml?.labels : undefined;
 	const strategy = readStrategy(values, problems);
 	const config: Config = {
 		url: readEndpoint("MUSTER_URL", values.url, problems),
 		serverAddr: readEndpoint("MUSTER_SERVER_ADDR", values.serverAddr, problems),
 		...strategy,
 		name: readName(values, problems),
-		labels: readLabels(values.labels, problems),
+		labels: labels ?? readLabels(values.labels, problems),
 		stateDir: values.stateDir,
 		machineIdFile: values.machineIdFile,
+		metricsPort: readMetricsPort(values.metricsPort, problems),
 		logFormat: readChoice("MUSTER_LOG_FORMAT", values.logFormat, logFormats, "text", problems),
 		logLevel: readChoice("MUSTER_LOG_LEVEL", values.logLevel, logLevels, "info", problems),
 	};
 	if (strategy.apiKey !== undefined && values.serverAddr === undefined && values.url === undefined) {
 		problems.push("Cannot report: neither MUSTER_SERVER_ADDR nor MUSTER_URL is set, give the server's address");
 	}
-	return { config: Object.freeze(config), problems };
+	const told = problems.map((problem) => problem + whereInToml(problem, found, toml?.path));
+	return { config: Object.freeze(config), problems: [...(toml?.problems ?? []), ...told], found, file: toml?.path };
+}
+
+/** Problems name a setting by its variable: who wrote it into the TOML file is told the key. */
+function whereInToml(problem: string, found: ReadonlyMap<SettingName, Found>, path: string | undefined): string {
+	const meant = [...found].filter(
+		([name, { origin }]) => origin.source === "toml" && new RegExp(`\\b${settings[name].variable}\\b`).test(problem),
+	);
+	if (meant.length === 0) return "";
+	return ` (${meant.map(([name, { origin }]) => `${settings[name].variable} is "${origin.name}"`).join(", ")} in "${path}")`;
 }
 
 /** What is still missing for an enrollment, one line each; empty when the worker can enroll (A16). */
@@ -84,7 +102,10 @@ export function missingForEnrollment(config: Config): readonly string[] {
 	] as const;
 	return wanted
 		.filter(([value]) => value === undefined)
-		.map(([, variable, what, or]) => `Cannot enroll: ${variable} is not set, give ${what} there or with ${flagOf(variable)}${or}`);
+		.map(
+			([, variable, what, or]) =>
+				`Cannot enroll: ${variable} is not set, give ${what} there, with ${flagOf(variable)} or as ${keyOf(variable)} in the configuration file${or}`,
+		);
 }
 
 function readEndpoint(variable: string, text: string | undefined, problems: string[]): Endpoint | undefined {
@@ -119,6 +140,15 @@ function readLabels(text: string | undefined, problems: string[]): readonly Labe
 		else labels.set(key, part.slice(equals + 1).trim());
 	}
 	return [...labels].map(([key, value]) => ({ key, value }));
+}
+
+function readMetricsPort(text: string | undefined, problems: string[]): number | undefined {
+	if (text === undefined) return metricsPortDefault;
+	if (text === "off") return undefined;
+	const port = Number(text);
+	if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port;
+	problems.push(`Cannot use MUSTER_METRICS_PORT "${text}": give a port from 1 to 65535, or off`);
+	return undefined;
 }
 
 function readChoice<T extends string>(

@@ -31,6 +31,11 @@ export function readPlatform(): string {
 	return `${system}-${process.arch}${isMusl() ? "-musl" : ""}`;
 }
 
+/** Where the user says that Docker is: the variable of Docker's own tools. */
+export function dockerHost(): string | undefined {
+	return process.env.DOCKER_HOST || undefined;
+}
+
 function isMusl(): boolean {
 	if (process.platform !== "linux") return false;
 	if (existsSync("/etc/alpine-release")) return true;

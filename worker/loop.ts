@@ -26,6 +26,8 @@ export interface LoopDeps {
 	readonly readVitals: () => Vitals;
 	/** Says that this worker still holds its state directory; false when another took it. */
 	readonly touchLock: () => boolean;
+	/** Is told of every step of the machine, for the metrics. */
+	readonly observe?: (event: Event, state: State, effects: readonly Effect[]) => void;
 }
 
 /** One run of the worker. */
@@ -111,6 +113,7 @@ class MachineLoop implements Loop {
 	#dispatch(event: Event): void {
 		const [next, effects] = machine(this.#state, event);
 		this.#state = next;
+		this.#deps.observe?.(event, next, effects);
 		for (const effect of effects) {
 			this.#perform(effect).catch((error: unknown) => {
 				// A fault of the disk or the configuration (Fatal), or of the program; either ends the worker with its code.

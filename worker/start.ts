@@ -11,8 +11,12 @@ import { readHostname, readPlatform, readVitals } from "./facts.ts";
 import { Fatal } from "./fatal.ts";
 import { type Identity, type IdentityStore, identityStore } from "./identity.ts";
 import { type Processes, takeLock } from "./lock.ts";
-import { type Assignment, type Loop, startLoop } from "./loop.ts";
+import { type Assignment, type Loop, type LoopDeps, startLoop } from "./loop.ts";
+import { explainLostState } from "./lost-state.ts";
 import { deriveMachineUid, readMachineIds } from "./machine-uid.ts";
+import { behindListener, startMetrics } from "./metrics.ts";
+import { systemHost } from "./metrics-host.ts";
+import { Progress } from "./metrics-worker.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
 import { openStateDir } from "./state-dir.ts";
 import type { Timers } from "./timers.ts";
@@ -30,15 +34,22 @@ export interface StartDeps {
 	readonly openSocket?: OpenSocket;
 }
 
+/** A started worker. */
+export interface Worker extends Loop {
+	/** Takes this configuration's addresses from the next connection on; the rest of it was read at the start. Throws `Fatal` 78, and changes nothing, when there is none. */
+	reconfigure(config: Config): void;
+}
+
 /**
  * Starts `run`, or with `enrollOnlySeconds` the command `enroll`: takes the state directory, finds out whether there is a credential, and sets the
  * loop going. The directory is free again when the loop's `done` resolves. Throws `Fatal`, or `Problems` when something is not configured.
  */
-export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: number | undefined): Loop {
+export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: number | undefined): Worker {
 	const disk = deps.disk ?? systemDisk;
 	const fetch = deps.fetch ?? globalThis.fetch;
 	const stateDir = openStateDir(config.stateDir);
 	const lock = takeLock({ ...deps, disk }, stateDir);
+	let addresses = config;
 	try {
 		const store = identityStore(disk, stateDir);
 		const identity = findIdentity(deps.log, store, config);
@@ -46,22 +57,33 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 			identity,
 			enrollment: identity === undefined ? prepareEnrollment({ ...deps, disk, fetch, store }, config, stateDir) : undefined,
 			enrollOnlySeconds,
-			endpointFor: (known) => reportEndpoint(config, known),
+			endpointFor: (known) => reportEndpoint(addresses, known),
 			nameFor: (known) => reportName(deps.log, config, known),
 		};
 		const known = identity === undefined ? {} : { workerId: identity.credential.workerId };
 		deps.log.info("worker.started", { version: workerVersion, stateDir, ...known });
-		const loop = startLoop(
-			{
-				...deps,
-				openSocket: deps.openSocket ?? openSocket,
-				check: (endpoint, credential, signal) => callCheck(fetch, endpoint, credential, signal),
-				readVitals,
-				touchLock: () => lock.touch(),
+		const progress = new Progress(deps.clock);
+		const loopDeps: LoopDeps = {
+			...deps,
+			openSocket: deps.openSocket ?? openSocket,
+			check: (endpoint, credential, signal) => callCheck(fetch, endpoint, credential, signal),
+			readVitals,
+			touchLock: () => lock.touch(),
+			observe: (event, state, effects) => progress.observe(event, state, effects),
+		};
+		const page = { progress, host: systemHost(), stateDir, version: workerVersion, platform: readPlatform(), pid: deps.processes.self.pid };
+		const loop =
+			config.metricsPort === undefined || enrollOnlySeconds !== undefined
+				? startLoop(loopDeps, work)
+				: behindListener(startMetrics(page, config.metricsPort), () => startLoop(loopDeps, work));
+		return {
+			signal: (name) => loop.signal(name),
+			reconfigure(next) {
+				if (identity !== undefined) reportEndpoint(next, identity);
+				addresses = next;
 			},
-			work,
-		);
-		return { signal: (name) => loop.signal(name), done: loop.done.finally(() => lock.release()) };
+			done: loop.done.finally(() => lock.release()),
+		};
 	} catch (error) {
 		lock.release();
 		throw error;
@@ -121,11 +143,11 @@ function prepareEnrollment(
 	);
 	const own = { hostname: readHostname(), machineUid, platform: readPlatform(), version: workerVersion };
 	const facts = { name, ...(requestedId === undefined ? {} : { requestedId }), ...own, labels: config.labels };
-	return enrollment(deps, { endpoint: url, key: enrollKey, facts });
+	return explainLostState(enrollment(deps, { endpoint: url, key: enrollKey, facts }), enrollKey.kind, stateDir);
 }
 
-/** The configured address, else what the enroll reply said, else where it enrolled. */
-function reportEndpoint(config: Config, { server }: Identity): Endpoint {
+/** Where to report: the configured address, else what the enroll reply said, else where it enrolled. Throws `Fatal` 78 when there is none. */
+export function reportEndpoint(config: Config, { server }: Identity): Endpoint {
 	const told = [server?.address, server?.enrolledAt].map((text) => (text ? parseEndpoint(text) : undefined));
 	const endpoint = config.serverAddr ?? told[0] ?? config.url ?? told[1];
 	if (endpoint === undefined) {

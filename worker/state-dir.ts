@@ -1,6 +1,6 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { exitCodes } from "../src/protocol/codes.ts";
 import { makePrivateDir } from "./disk.ts";
 import { errnoOf, Fatal, reasonOf } from "./fatal.ts";
@@ -14,7 +14,7 @@ export const systemStateDir = "/var/lib/muster";
  */
 export function openStateDir(given: string | undefined): string {
 	if (given !== undefined) return prepare(given);
-	if (process.platform === "win32") return prepare(join(process.env.ProgramData ?? homedir(), "muster"));
+	if (process.platform === "win32") return prepare(windowsStateDir());
 	try {
 		makePrivateDir(systemStateDir);
 		accessSync(systemStateDir, constants.W_OK);
@@ -44,6 +44,65 @@ export function findStateDir(given: string | undefined): string | undefined {
 	return undefined;
 }
 
+/** What `openStateDir` would come upon. */
+export interface StateDirFinding {
+	readonly path: string;
+	readonly exists: boolean;
+	/** Why it cannot be used, with the remedy; undefined when it can. */
+	readonly problem: string | undefined;
+}
+
+/** Looks at the directory that `openStateDir` would choose, without making or changing anything, for `doctor`. Never throws `Fatal`. */
+export function examineStateDir(given: string | undefined): StateDirFinding {
+	if (given !== undefined) return examine(given);
+	if (process.platform === "win32") return examine(windowsStateDir());
+	const system = examine(systemStateDir);
+	const chosen = system.exists ? isWritable(systemStateDir) : system.problem === undefined;
+	return chosen ? system : examine(userStateDir());
+}
+
+function examine(path: string): StateDirFinding {
+	let exists = false;
+	try {
+		exists = statOf(path) !== undefined;
+		if (exists) {
+			refuseUnusable(path);
+			return { path, exists, problem: undefined };
+		}
+		const parent = nearest(path);
+		if (!statSync(parent).isDirectory()) {
+			return {
+				path,
+				exists,
+				problem: `Cannot make the state directory "${path}": "${parent}" is no directory, give another with MUSTER_STATE_DIR`,
+			};
+		}
+		accessSync(parent, constants.W_OK | constants.X_OK);
+		return { path, exists, problem: undefined };
+	} catch (error) {
+		return { path, exists, problem: error instanceof Fatal ? error.message : unwritable(path, error).message };
+	}
+}
+
+/** The nearest thing above a path that exists. */
+function nearest(path: string): string {
+	const parent = dirname(resolve(path));
+	return parent === path || statOf(parent) !== undefined ? parent : nearest(parent);
+}
+
+function isWritable(path: string): boolean {
+	try {
+		accessSync(path, constants.W_OK);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+function windowsStateDir(): string {
+	return join(process.env.ProgramData ?? homedir(), "muster");
+}
+
 function userStateDir(): string {
 	return join(homedir(), ".muster");
 }
@@ -51,19 +110,26 @@ function userStateDir(): string {
 function prepare(path: string): string {
 	try {
 		makePrivateDir(path);
-		const stat = statSync(path);
-		if (!stat.isDirectory()) throw new Fatal(exitCodes.cannotCreate, `Cannot use the state directory "${path}": it is no directory`);
-		refuseShared(path, stat.mode);
-		accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+		refuseUnusable(path);
 		return path;
 	} catch (error) {
-		if (error instanceof Fatal) throw error;
-		throw new Fatal(
-			exitCodes.cannotCreate,
-			`Cannot write the state directory "${path}": ${reasonOf(error)}; give the worker's user a writable one with MUSTER_STATE_DIR`,
-			{ cause: error },
-		);
+		throw error instanceof Fatal ? error : unwritable(path, error);
 	}
+}
+
+function unwritable(path: string, error: unknown): Fatal {
+	return new Fatal(
+		exitCodes.cannotCreate,
+		`Cannot write the state directory "${path}": ${reasonOf(error)}; give the worker's user a writable one with MUSTER_STATE_DIR`,
+		{ cause: error },
+	);
+}
+
+function refuseUnusable(path: string): void {
+	const stat = statSync(path);
+	if (!stat.isDirectory()) throw new Fatal(exitCodes.cannotCreate, `Cannot use the state directory "${path}": it is no directory`);
+	refuseShared(path, stat.mode);
+	accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
 }
 
 function refuseShared(path: string, mode: number): void {

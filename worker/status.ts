@@ -1,5 +1,20 @@
+import { get } from "node:http";
+import * as v from "valibot";
 import type { IdentityStore } from "./identity.ts";
 import type { Holder } from "./lock.ts";
+
+const reportSchema = v.object({
+	service: v.literal("muster-worker"),
+	pid: v.number(),
+	status: v.picklist(["ok", "unavailable"]),
+	lastHeartbeat: v.nullable(v.string()),
+	reason: v.nullable(v.string()),
+});
+/** What a running worker says about itself at `/healthz`. */
+export type Report = v.InferOutput<typeof reportSchema>;
+
+const reportDeadlineMs = 1_000;
+const reportCharactersMax = 65_536;
 
 /** What `status` knows. */
 export interface Status {
@@ -15,6 +30,43 @@ export interface Status {
 	/** The pid of the worker that runs on the state directory; null when none does, or when it cannot be told. */
 	readonly pid: number | null;
 	readonly running: boolean;
+	/** Whether the running worker reports to its server; null when it cannot be asked: it does not run, or serves no metrics. */
+	readonly reporting: boolean | null;
+	/** When the server last answered its heartbeat. */
+	readonly lastHeartbeat: string | null;
+	/** Why it does not report. */
+	readonly trouble: string | null;
+}
+
+/** Asks the worker that holds the state directory, on the port its metrics are on, within a second. Undefined when it does not answer, or another does. */
+export function askWorker(port: number | undefined, holder: Holder | "unknown" | undefined): Promise<Report | undefined> {
+	if (port === undefined || holder === undefined || holder === "unknown") return Promise.resolve(undefined);
+	const { promise, resolve } = Promise.withResolvers<Report | undefined>();
+	const signal = AbortSignal.timeout(reportDeadlineMs);
+	signal.addEventListener("abort", () => resolve(undefined), { once: true });
+	const call = get({ host: "127.0.0.1", port, path: "/healthz", agent: false, signal }, (response) => {
+		let text = "";
+		response.setEncoding("utf8");
+		response.on("data", (part: string) => {
+			if (text.length < reportCharactersMax) text += part;
+		});
+		response.once("error", () => resolve(undefined));
+		response.once("end", () => {
+			const report = parseReport(text);
+			resolve(report?.pid === holder.pid ? report : undefined);
+		});
+	});
+	call.once("error", () => resolve(undefined));
+	return promise;
+}
+
+function parseReport(text: string): Report | undefined {
+	try {
+		const parsed = v.safeParse(reportSchema, JSON.parse(text));
+		return parsed.success ? parsed.output : undefined;
+	} catch {
+		return undefined;
+	}
 }
 
 /** Reads the status without changing anything. Throws `Fatal` 74 when the state cannot be read or does not belong together. */
@@ -26,6 +78,7 @@ export function readStatus(
 		readonly serverAddress: string | undefined;
 		readonly apiKey: { readonly workerId: string; readonly hint: string } | undefined;
 	},
+	report?: Report,
 ): Status {
 	const kept = store?.peek();
 	const workerId = configured.apiKey?.workerId ?? kept?.credential.workerId ?? null;
@@ -40,6 +93,9 @@ export function readStatus(
 		enrollingSince: store?.pending()?.startedAt ?? null,
 		pid: holder === undefined || holder === "unknown" ? null : holder.pid,
 		running: holder !== undefined,
+		reporting: report === undefined ? null : report.status === "ok",
+		lastHeartbeat: report?.lastHeartbeat ?? null,
+		trouble: report?.reason ?? null,
 	};
 }
 
@@ -55,6 +111,13 @@ export function formatStatus(status: Status, format: "text" | "json"): string {
 		["server", status.serverAddress],
 		["state directory", status.stateDir],
 		["running", running],
+		["reporting", reportingText(status)],
+		["last heartbeat", status.lastHeartbeat],
 	];
 	return rows.map(([label, value]) => `${`${label}:`.padEnd(18)}${value ?? "-"}\n`).join("");
+}
+
+function reportingText({ reporting, trouble, running }: Status): string | null {
+	if (reporting === null) return running ? "unknown: the worker does not answer on its metrics port" : null;
+	return reporting ? "yes" : `no: ${trouble ?? "no reason given"}`;
 }

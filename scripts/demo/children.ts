@@ -105,6 +105,12 @@ export function makeMachine(home: string, name: string): Machine {
 
 /** Starts the compiled worker there, with nothing in its environment but what is given. */
 export function startWorker(binary: string, machine: Machine, settings: Readonly<Record<string, string>>): Child {
-	const own = { MUSTER_STATE_DIR: join(machine.dir, "state"), MUSTER_MACHINE_ID_FILE: join(machine.dir, "machine-id") };
+	const own = {
+		HOME: machine.dir,
+		MUSTER_STATE_DIR: join(machine.dir, "state"),
+		MUSTER_MACHINE_ID_FILE: join(machine.dir, "machine-id"),
+		// Several workers on one machine cannot all have the same port.
+		MUSTER_METRICS_PORT: "off",
+	};
 	return new Child([binary], { ...own, ...settings }, machine.dir);
 }

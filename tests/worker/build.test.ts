@@ -59,7 +59,13 @@ test(
 		await using plane = await startControlPlane();
 		using machine = new Machine();
 		const { workerId, apiKey } = plane.createWorker("given");
-		const env = { MUSTER_STATE_DIR: machine.stateDir, MUSTER_WORKER_ID: workerId, MUSTER_WORKER_API_KEY: apiKey };
+		const env = {
+			HOME: machine.root,
+			MUSTER_METRICS_PORT: "off",
+			MUSTER_STATE_DIR: machine.stateDir,
+			MUSTER_WORKER_ID: workerId,
+			MUSTER_WORKER_API_KEY: apiKey,
+		};
 		const command = [join(root, "scripts", "worker.ts"), "run", "--url", plane.url, "--log-format", "json"];
 		const child = spawn(process.execPath, command, { env: { PATH: process.env.PATH ?? "", ...env }, stdio: ["ignore", "pipe", "pipe"] });
 		await using worker = new RunningWorker(child);
@@ -77,7 +83,7 @@ test(
 function copyWorkerSources(to: string): void {
 	for (const path of ["worker", "src/lib", "src/protocol", "package.json", "tsconfig.json"])
 		cpSync(join(root, path), join(to, path), { recursive: true });
-	for (const name of ["graphql-ws", "valibot", "@hpke", "@logtape"]) {
+	for (const name of ["graphql-ws", "valibot", "@hpke", "@logtape", "smol-toml"]) {
 		mkdirSync(join(to, "node_modules"), { recursive: true });
 		cpSync(join(root, "node_modules", name), join(to, "node_modules", name), { recursive: true, dereference: true });
 	}

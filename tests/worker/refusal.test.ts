@@ -212,6 +212,9 @@ test(
 			enrollingSince: null,
 			pid: worker.child.pid,
 			running: true,
+			reporting: null,
+			lastHeartbeat: null,
+			trouble: null,
 		});
 	},
 	secondsForSlowMachines,

@@ -132,7 +132,12 @@ export async function runWorker(
 	env: Readonly<Record<string, string>> = {},
 	options: { readonly uid?: number } = {},
 ): Promise<RunningWorker> {
-	const own = { MUSTER_STATE_DIR: machine.stateDir, MUSTER_MACHINE_ID_FILE: machine.machineIdFile, MUSTER_LOG_FORMAT: "json" };
+	const own = {
+		MUSTER_STATE_DIR: machine.stateDir,
+		MUSTER_MACHINE_ID_FILE: machine.machineIdFile,
+		MUSTER_LOG_FORMAT: "json",
+		MUSTER_METRICS_PORT: "off",
+	};
 	const built = await workerBinary();
 	// Another user may not be able to enter this checkout.
 	const program = options.uid === undefined ? built : join(machine.root, "muster-worker");

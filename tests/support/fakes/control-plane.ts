@@ -192,7 +192,7 @@ export class ControlPlane implements AsyncDisposable {
 				if (input === undefined) this.takenChecks += 1;
 				else this.beats.push({ workerId: member.workerId, ...input });
 				this.#happened();
-				return { serverTime: new Date().toISOString(), nextInSeconds: this.nextInSeconds };
+				return { serverTime: new Date(Date.now() + this.clockOffsetMs).toISOString(), nextInSeconds: this.nextInSeconds };
 			},
 		};
 	}
@@ -253,6 +253,8 @@ export class ControlPlane implements AsyncDisposable {
 	async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
 		const chunks: Buffer[] = [];
 		for await (const chunk of request) chunks.push(chunk as Buffer);
+		response.setHeader("date", new Date(Date.now() + this.clockOffsetMs).toUTCString());
+		if (request.url === "/health/live") return void response.writeHead(200).end('{"status":"live"}');
 		if (request.method !== "POST" || request.url !== "/graphql") return void response.writeHead(404).end("not found");
 		const { query, variables } = JSON.parse(Buffer.concat(chunks).toString()) as { query: string; variables: Record<string, unknown> };
 		const member = this.#authenticate(request.headers["muster-worker-id"], request.headers.authorization?.replace(/^Bearer /, ""));

@@ -1,0 +1,109 @@
+import { type Config, missingForEnrollment } from "./config.ts";
+import type { DoctorDeps, Finding } from "./doctor.ts";
+import { Fatal } from "./fatal.ts";
+import { type Identity, identityStore } from "./identity.ts";
+import { livingHolder } from "./lock.ts";
+import { askDocker, type DockerAnswer } from "./probes.ts";
+import { examineStateDir, findStateDir } from "./state-dir.ts";
+
+/** What is known of this host's membership without asking the server. */
+export type Membership =
+	| { readonly kind: "member"; readonly identity: Identity; readonly from: "settings" | "kept" }
+	/** `since`: when an enrollment began that has no answer yet. */
+	| { readonly kind: "none"; readonly since: string | undefined }
+	| { readonly kind: "broken"; readonly why: string };
+
+type Local = Pick<DoctorDeps, "disk" | "clock" | "processes">;
+const defaultSocket = "/var/run/docker.sock";
+
+/** Reads who this host is: the credential in the settings, else the kept pair. */
+export function readMembership({ disk }: Pick<Local, "disk">, config: Config): Membership {
+	if (config.apiKey !== undefined) {
+		const { workerId, key: apiKey } = config.apiKey;
+		return { kind: "member", identity: { credential: { workerId, apiKey }, server: undefined }, from: "settings" };
+	}
+	try {
+		const stateDir = findStateDir(config.stateDir);
+		if (stateDir === undefined) return { kind: "none", since: undefined };
+		const store = identityStore(disk, stateDir);
+		const identity = store.peek();
+		return identity === undefined ? { kind: "none", since: store.pending()?.startedAt } : { kind: "member", identity, from: "kept" };
+	} catch (error) {
+		if (error instanceof Fatal) return { kind: "broken", why: error.message };
+		throw error;
+	}
+}
+
+/** Whether the settings suffice. A value that is wrong in itself has stopped the worker before. */
+export function checkConfiguration(config: Config, member: Membership): readonly Finding[] {
+	if (member.kind === "member") {
+		const by = member.from === "settings" ? "MUSTER_WORKER_ID and MUSTER_WORKER_API_KEY" : "the credential in the state directory";
+		return [{ verdict: "ok", text: `reports with ${by}` }];
+	}
+	const missing = missingForEnrollment(config);
+	if (missing.length > 0) return missing.map((text) => ({ verdict: "FAIL", text }));
+	return [{ verdict: "ok", text: `enrolls as "${config.name ?? ""}" with ${keyNames[config.enrollKey?.kind ?? "enrollment"]}` }];
+}
+
+const keyNames = {
+	site: "a site key",
+	enrollment: "an enrollment key",
+	host: "a host token",
+	auto: "the auto-enrollment secret",
+} as const;
+
+/** Whether the state directory can be used, and who uses it now. */
+export function checkStateDir(deps: Local, config: Config): readonly Finding[] {
+	const { path, exists, problem } = examineStateDir(config.stateDir);
+	if (problem !== undefined) return [{ verdict: "FAIL", text: problem }];
+	if (!exists) return [{ verdict: "ok", text: `"${path}" is not there yet and will be made` }];
+	const holder = livingHolder(deps, path);
+	const used = holder === undefined ? "no worker runs on it" : `a worker runs on it${holder === "unknown" ? "" : `, pid ${holder.pid}`}`;
+	return [{ verdict: "ok", text: `"${path}" is private and writable; ${used}` }];
+}
+
+/** Whether the mesh is up: this version joins none. */
+export function checkMesh(): readonly Finding[] {
+	return [{ verdict: "skip", text: "none configured" }];
+}
+
+/** Whether Docker answers; a host without it is no worse a worker. */
+export async function checkDocker(dockerHost: string | undefined, signal: AbortSignal): Promise<readonly Finding[]> {
+	const at = dockerAt(dockerHost);
+	if (at === undefined)
+		return [{ verdict: "skip", text: `DOCKER_HOST "${dockerHost ?? ""}": only unix:// and tcp:// without TLS are checked` }];
+	const shown = dockerHost ?? defaultSocket;
+	const answer = await askDocker(at, signal);
+	return [{ ...dockerFinding(answer, shown, dockerHost !== undefined) }];
+}
+
+function dockerFinding(answer: DockerAnswer, shown: string, asked: boolean): Finding {
+	switch (answer.kind) {
+		case "version":
+			return { verdict: "ok", text: `Docker ${answer.version} at ${shown}` };
+		case "absent":
+			return asked
+				? { verdict: "FAIL", text: `nothing at DOCKER_HOST ${shown}: start Docker there, or unset it` }
+				: { verdict: "skip", text: `not installed: no ${shown}` };
+		case "denied": {
+			const text = `${shown} is closed to this user: add it to the group docker if the worker is to use Docker`;
+			return { verdict: asked ? "FAIL" : "skip", text };
+		}
+		case "failed":
+			return { verdict: "FAIL", text: `Docker at ${shown} does not answer (${answer.why}): start it, as with systemctl start docker` };
+	}
+}
+
+type DockerAt = Parameters<typeof askDocker>[0];
+
+/** Where Docker is: undefined when DOCKER_HOST names a way that is not spoken here (ssh, TLS). */
+export function dockerAt(dockerHost: string | undefined): DockerAt | undefined {
+	if (dockerHost === undefined) return { socketPath: defaultSocket };
+	const socketPath = /^unix:\/\/(\/.+)$/.exec(dockerHost)?.[1];
+	if (socketPath !== undefined) return { socketPath };
+	if (!/^(tcp|http):\/\//.test(dockerHost) || !URL.canParse(dockerHost.replace(/^tcp/, "http"))) return undefined;
+	const { hostname, port } = new URL(dockerHost.replace(/^tcp/, "http"));
+	// 2376 is Docker's port with TLS, for which this would need the client's certificate.
+	if (port === "2376" || hostname === "") return undefined;
+	return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: port === "" ? 2375 : Number(port) };
+}
