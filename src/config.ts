@@ -24,6 +24,8 @@ import type { ListenAddress } from "./lib/address.ts";
 /** The server's configuration, parsed once from the environment (DESIGN.md, server variables) and frozen. */
 export interface Config {
 	readonly dataDir: string;
+	/** Where the compiled workers lie; undefined: `dist` of this checkout. */
+	readonly workerDist: string | undefined;
 	/** Unset: the embedded PostgreSQL. */
 	readonly database: { readonly url: Secret; readonly directUrl: Secret } | undefined;
 	readonly listen: ListenAddress;
@@ -67,6 +69,7 @@ const fields = {
 	DATABASE_URL: postgresUrlField(),
 	DATABASE_DIRECT_URL: postgresUrlField(),
 	MUSTER_DATA_DIR: textField("a directory"),
+	MUSTER_WORKER_DIST: textField("the directory that holds the compiled workers"),
 	MUSTER_LISTEN: addressField(),
 	MUSTER_API_LISTEN: addressField(),
 	MUSTER_METRICS_LISTEN: addressField(),
@@ -131,6 +134,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	const { MUSTER_OIDC_ISSUER: issuer, MUSTER_OIDC_AUDIENCE: audience } = values;
 	const config: Config = {
 		dataDir: values.MUSTER_DATA_DIR ?? "./data",
+		workerDist: values.MUSTER_WORKER_DIST,
 		database: databaseUrl === undefined ? undefined : { url: databaseUrl, directUrl: values.DATABASE_DIRECT_URL ?? databaseUrl },
 		listen: values.MUSTER_LISTEN ?? { hostname: "127.0.0.1", port: 7480 },
 		apiListen: values.MUSTER_API_LISTEN,

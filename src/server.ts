@@ -18,6 +18,7 @@ import { openPostgresBus } from "./events/postgres-bus.ts";
 import { createContext, type GraphQLContext } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
+import { createDistribution } from "./http/distribution.ts";
 import { metricsHandler } from "./http/metrics.ts";
 import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
@@ -50,6 +51,8 @@ export interface Server {
 	stop(): Promise<void>;
 }
 
+/** Where `npm run build:worker` leaves the workers. */
+const distDir = join(import.meta.dirname, "..", "dist");
 const migrationsDir = join(import.meta.dirname, "..", "migrations");
 const bodyBytesMax = 1024 * 1024;
 const stopMs = 5_000;
@@ -130,6 +133,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
+		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
 		ready: async () => {

@@ -22,6 +22,7 @@ const secretText = "0123456789abcdef0123456789abcdef";
 test("an empty environment is a complete configuration, closed to the outside", () => {
 	expect(accepted({})).toEqual({
 		dataDir: "./data",
+		workerDist: undefined,
 		database: undefined,
 		listen: { hostname: "127.0.0.1", port: 7480 },
 		apiListen: undefined,
@@ -52,6 +53,7 @@ test("every variable reaches the configuration", () => {
 		DATABASE_URL: "postgres://muster:pw@db/muster",
 		DATABASE_DIRECT_URL: "postgresql://muster:pw@db:5433/muster",
 		MUSTER_DATA_DIR: "/var/lib/muster-server",
+		MUSTER_WORKER_DIST: "/usr/share/muster",
 		MUSTER_LISTEN: "0.0.0.0:80",
 		MUSTER_API_LISTEN: "[::1]:7481",
 		MUSTER_METRICS_LISTEN: "127.0.0.1:0",
@@ -78,6 +80,7 @@ test("every variable reaches the configuration", () => {
 	});
 	expect(config).toMatchObject({
 		dataDir: "/var/lib/muster-server",
+		workerDist: "/usr/share/muster",
 		listen: { hostname: "0.0.0.0", port: 80 },
 		apiListen: { hostname: "::1", port: 7481 },
 		metricsListen: { hostname: "127.0.0.1", port: 0 },
