@@ -14,6 +14,7 @@ export const tasks = {
 	demo: ({ args, runtime }) => [{ command: runtime("scripts/demo.ts", args) }],
 	worker: ({ args, runtime }) => [{ command: runtime("scripts/worker.ts", args, "bun"), cwd: process.env.INIT_CWD }],
 	"build:worker": ({ args, runtime }) => [{ command: runtime("worker/build.ts", args, "bun") }],
+	"deploy-worker": ({ args, runtime }) => [{ command: runtime("scripts/deploy-worker.ts", args, "bun"), cwd: process.env.INIT_CWD }],
 	bench: ({ args, runtime }) => [{ command: runtime("bench/run.ts", args, "bun") }],
 	format: ({ root, args }) => [{ command: [bin(root, "biome"), "format", ...(args.includes("--check") ? [] : ["--write"]), "."] }],
 	lint: ({ root }) => [
