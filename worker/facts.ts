@@ -8,6 +8,8 @@ export interface Vitals {
 	readonly memoryUsedBytes: number;
 	/** Seconds since the host started. */
 	readonly uptimeSeconds: number;
+	/** Of the worker itself: the server may know an older one from its enrollment. */
+	readonly version?: string;
 }
 
 /** Reads the host's vital signs; cheap, makes no process. */

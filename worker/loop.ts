@@ -36,6 +36,8 @@ export interface Assignment {
 	readonly identity: Identity | undefined;
 	/** Undefined only when there is an identity. */
 	readonly enrollment: Enrollment | undefined;
+	/** Whether to enroll anew when the server refuses the credential for good. */
+	readonly enrollsAgain: boolean;
 	/** For the command `enroll`: end once enrolled, and after this many seconds at the latest. */
 	readonly enrollOnlySeconds: number | undefined;
 	/** Where to report with an identity. */
@@ -103,7 +105,13 @@ class MachineLoop implements Loop {
 			this.#wait("deadline", enrollOnlySeconds * 1_000, () => this.#dispatch({ kind: "outOfTime" }));
 		}
 		const [hasCredential, thenExit] = [this.#identity !== undefined, enrollOnlySeconds !== undefined];
-		this.#dispatch({ kind: "started", hasCredential, thenExit, signed: this.#work.enrollment?.signed ?? false });
+		this.#dispatch({
+			kind: "started",
+			hasCredential,
+			thenExit,
+			signed: this.#work.enrollment?.signed ?? false,
+			again: this.#work.enrollsAgain,
+		});
 	}
 
 	signal(name: string): void {

@@ -2,7 +2,7 @@
 import { absurd } from "../src/lib/absurd.ts";
 import { exitCodes, type Refusal, refusalAnswer } from "../src/protocol/codes.ts";
 import type { EnrollReply } from "../src/protocol/operations.ts";
-import { type Claim, type Effect, type Event, type State, type Step, stop } from "./machine-state.ts";
+import { type Claim, type Effect, type Event, newClaim, type State, type Step, stop } from "./machine-state.ts";
 import * as linking from "./machine-link.ts";
 
 type ClaimState = Extract<State, { readonly claim: Claim }>;
@@ -12,9 +12,8 @@ type Rejected = Extract<EnrollReply, { readonly __typename: "EnrollmentRejected"
 const waited = { corrected: false, resigned: false } as const;
 
 /** Begins to enroll. */
-export function start(thenExit: boolean, signed: boolean): Step {
-	const claim: Claim = { thenExit, failures: 0, renewed: false, signed, corrected: false, resigned: false, why: "no answer yet" };
-	return [{ kind: "enrolling", claim }, [{ kind: "enroll", renew: false }]];
+export function start(from: Pick<Claim, "thenExit" | "signed" | "again">): Step {
+	return [{ kind: "enrolling", claim: newClaim({ ...from, why: "no answer yet" }) }, [{ kind: "enroll", renew: false }]];
 }
 
 /** One step of a worker that has no credential yet. */
@@ -129,7 +128,9 @@ function kept(state: ClaimState, event: Event): Step {
 	if (event.kind !== "stored") return [state, []];
 	const { workerId, name, outcome } = event;
 	const line: Effect = { kind: "log", level: "info", event: "worker.enrolled", fields: { workerId, name, outcome } };
-	const [next, effects] = claim.thenExit ? stop(exitCodes.ok, "info", "enrolled") : linking.start();
+	const [next, effects] = claim.thenExit
+		? stop(exitCodes.ok, "info", "enrolled")
+		: linking.start(claim.again ? { signed: claim.signed } : undefined);
 	return [next, [line, ...effects]];
 }
 

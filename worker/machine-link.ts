@@ -1,7 +1,7 @@
 /** The half of the state machine that reports with a credential (machine.ts names the states). */
 import { absurd } from "../src/lib/absurd.ts";
 import { closeCodes, exitCodes } from "../src/protocol/codes.ts";
-import { type CheckVerdict, type Effect, type Event, type Link, type State, type Step, stop } from "./machine-state.ts";
+import { type CheckVerdict, type Effect, type Event, type Link, newClaim, type State, type Step, stop } from "./machine-state.ts";
 
 type LinkState = Extract<State, { readonly link: Link }>;
 type Closed = Extract<Event, { readonly kind: "closed" }>;
@@ -19,8 +19,8 @@ const undisputedMs = 600_000;
 const credentialCodes: readonly number[] = [closeCodes.unauthorized, closeCodes.forbidden, closeCodes.credentialRevoked];
 
 /** Begins to report. */
-export function start(): Step {
-	return [{ kind: "connecting", link: { failures: 0, doubt: undefined, replaced: 0, why: "" } }, [{ kind: "connect" }]];
+export function start(again: Link["again"]): Step {
+	return [{ kind: "connecting", link: { again, failures: 0, doubt: undefined, replaced: 0, why: "" } }, [{ kind: "connect" }]];
 }
 
 /** One step of a worker that has a credential. */
@@ -94,6 +94,7 @@ function judge(link: Link, refusal: string, verdict: CheckVerdict, nowMs: number
 	if (verdict === "unreachable") return again(link, 0);
 	const doubt = { refusals: (link.doubt?.refusals ?? 0) + 1, sinceMs: link.doubt?.sinceMs ?? nowMs };
 	if (doubt.refusals >= believedRefusals && nowMs - doubt.sinceMs >= believedAfterMs) {
+		if (verdict === "refused" && link.again !== undefined) return enrollAgain(link.again, refusal, doubt.refusals);
 		const remedy =
 			verdict === "refused"
 				? "its API key is not valid any more, remove .MUSTER_WORKER_ID and .MUSTER_WORKER_API_KEY and enroll again, or give the new one as MUSTER_WORKER_API_KEY"
@@ -101,6 +102,18 @@ function judge(link: Link, refusal: string, verdict: CheckVerdict, nowMs: number
 		return stop(exitCodes.noPermission, "error", `The server refused this worker ${doubt.refusals} times (${refusal}): ${remedy}`);
 	}
 	return again({ ...link, doubt }, doubtedRetrySeconds);
+}
+
+/** The kept pair stays until the new one is there: a server that was wrong about the old one may be right about it tomorrow. */
+function enrollAgain({ signed }: NonNullable<Link["again"]>, refusal: string, refusals: number): Step {
+	const why = `the server refused this worker's API key ${refusals} times (${refusal}): it enrolls again with the key it has`;
+	return [
+		{ kind: "enrolling", claim: newClaim({ thenExit: false, signed, again: true, why }) },
+		[
+			{ kind: "log", level: "warn", event: "credential.refused", fields: { why } },
+			{ kind: "enroll", renew: true },
+		],
+	];
 }
 
 function again(link: Link, seconds: number, ...said: readonly Effect[]): Step {

@@ -13,6 +13,8 @@ export interface Claim {
 	readonly renewed: boolean;
 	/** Each call is signed with a new nonce and the time, as by an auto-enrollment secret (A6): a refused time or nonce can be mended. */
 	readonly signed: boolean;
+	/** The key may be used again later, should the credential it brings be refused one day: all but one-use tokens. */
+	readonly again: boolean;
 	/** Of a signed call: the time was corrected, or a new nonce was made, since the last wait; neither is done twice at a stretch. */
 	readonly corrected: boolean;
 	readonly resigned: boolean;
@@ -22,6 +24,8 @@ export interface Claim {
 
 /** What is remembered while reporting. */
 export interface Link {
+	/** The worker has a key that lets it in again when its credential is refused for good; undefined: it stops then. */
+	readonly again: { readonly signed: boolean } | undefined;
 	/** Connections in a row that brought no heartbeat through. */
 	readonly failures: number;
 	/** Refusals of the credential so far, and when the first was; undefined when the last heartbeat went through. */
@@ -41,7 +45,13 @@ export type State =
 	| { readonly kind: "stopping"; readonly code: number };
 
 export type Event =
-	| { readonly kind: "started"; readonly hasCredential: boolean; readonly thenExit: boolean; readonly signed: boolean }
+	| {
+			readonly kind: "started";
+			readonly hasCredential: boolean;
+			readonly thenExit: boolean;
+			readonly signed: boolean;
+			readonly again: boolean;
+	  }
 	| { readonly kind: "replied"; readonly reply: EnrollReply }
 	/** No usable answer; `permanent` when asking again cannot help. */
 	| { readonly kind: "unanswered"; readonly why: string; readonly permanent: boolean }
@@ -98,6 +108,11 @@ export type Effect =
 
 /** A state with what to do on entering it. */
 export type Step = readonly [State, readonly Effect[]];
+
+/** A worker that has just begun to enroll. */
+export function newClaim(from: Pick<Claim, "thenExit" | "signed" | "again"> & { readonly why: string }): Claim {
+	return { ...from, failures: 0, renewed: false, corrected: false, resigned: false };
+}
 
 /** The last step: one line that says why, then the exit code (A16). */
 export function stop(code: number, level: "info" | "error", why: string, fields: Readonly<Record<string, unknown>> = {}): Step {

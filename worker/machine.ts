@@ -12,7 +12,8 @@
  *   connecting    the socket opens. Acknowledged: connected. Closed: checking when that doubts the credential, else reconnecting.
  *   connected     heartbeats, one at a time. Closed: as above.
  *   checking      the server seemed to refuse the credential; an HTTP call finds out whether that was the server at all.
- *                 Believed only after 3 refusals over 2 minutes or more: stopping with 77, files kept. Else: reconnecting.
+ *                 Believed only after 3 refusals over 2 minutes or more. With a key that may be used again: enrolling, under a new enrollment id,
+ *                 the files kept until a new pair is there. Without: stopping with 77, files kept. Not believed yet: reconnecting.
  *   reconnecting  waits with full jitter. Due: connecting. A worker that another with the same identity replaced 3 times stops with 74.
  *   stopping      the end, with its exit code: SIGTERM and SIGINT lead here from everywhere, with 0. Nothing leads out.
  */
@@ -33,8 +34,10 @@ export function machine(state: State, event: Event): Step {
 	switch (state.kind) {
 		case "fresh":
 			if (event.kind !== "started") return [state, []];
-			if (!event.hasCredential) return claiming.start(event.thenExit, event.signed);
-			return event.thenExit ? stop(exitCodes.ok, "info", "already enrolled") : linking.start();
+			if (!event.hasCredential) return claiming.start(event);
+			return event.thenExit
+				? stop(exitCodes.ok, "info", "already enrolled")
+				: linking.start(event.again ? { signed: event.signed } : undefined);
 		case "enrolling":
 		case "pending":
 		case "delayed":

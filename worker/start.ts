@@ -55,7 +55,9 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 		const identity = findIdentity(deps.log, store, config);
 		const work: Assignment = {
 			identity,
-			enrollment: identity === undefined ? prepareEnrollment({ ...deps, disk, fetch, store }, config, stateDir) : undefined,
+			enrollment:
+				identity === undefined || canEnrollAgain(config) ? prepareEnrollment({ ...deps, disk, fetch, store }, config, stateDir) : undefined,
+			enrollsAgain: canEnrollAgain(config),
 			enrollOnlySeconds,
 			endpointFor: (known) => reportEndpoint(addresses, known),
 			nameFor: (known) => reportName(deps.log, config, known),
@@ -67,7 +69,7 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 			...deps,
 			openSocket: deps.openSocket ?? openSocket,
 			check: (endpoint, credential, signal) => callCheck(fetch, endpoint, credential, signal),
-			readVitals,
+			readVitals: () => ({ ...readVitals(), version: workerVersion }),
 			touchLock: () => lock.touch(),
 			observe: (event, state, effects) => progress.observe(event, state, effects),
 		};
@@ -128,6 +130,11 @@ function keptIdentity(log: Log, store: IdentityStore, { requestedId, enrollKey }
 		why: `this host is enrolled as "${kept}": to ask for "${requestedId}", remove .MUSTER_WORKER_ID and .MUSTER_WORKER_API_KEY from the state directory`,
 	});
 	return identity;
+}
+
+/** Whether the configuration would enroll this host anew, should its credential be refused for good: a one-use token would not, and a given API key never enrolls. */
+function canEnrollAgain({ url, enrollKey, name, apiKey }: Config): boolean {
+	return apiKey === undefined && url !== undefined && name !== undefined && enrollKey !== undefined && enrollKey.kind !== "host";
 }
 
 function prepareEnrollment(

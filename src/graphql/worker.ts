@@ -145,6 +145,7 @@ const HeartbeatInput = builder.inputType("HeartbeatInput", {
 		load1: t.float(),
 		memoryUsedBytes: t.float(),
 		uptimeSeconds: t.float(),
+		version: t.string({ description: "Of the worker: it may be newer than the one that enrolled." }),
 	}),
 });
 const HeartbeatPayload = builder.objectRef<{ at: number; nextInSeconds: number }>("HeartbeatPayload").implement({

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { parseInput } from "../input.ts";
+import { plainText } from "../lib/plain-text.ts";
 import type { BeatInput } from "./heartbeats.ts";
 
 const finite = v.optional(v.nullable(v.pipe(v.number(), v.finite("must be a finite number"), v.minValue(0, "must not be negative"))), null);
@@ -9,6 +10,17 @@ const schema = v.object({
 	load1: finite,
 	memoryUsedBytes: finite,
 	uptimeSeconds: finite,
+	version: v.optional(
+		v.nullable(
+			v.pipe(
+				v.string(),
+				v.minLength(1, "must not be empty"),
+				v.maxLength(64, "must have at most 64 characters"),
+				v.regex(plainText, "must not hold control characters"),
+			),
+		),
+		null,
+	),
 });
 
 /** Checks a heartbeat's figures; BAD_USER_INPUT names each that cannot be stored. */

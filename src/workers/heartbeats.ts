@@ -2,9 +2,10 @@ import { clearTimeout, setTimeout } from "node:timers";
 import type { WorkerPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import { recoverHosts } from "../hosts/hosts.ts";
+import { boundedMap } from "../lib/bounded-map.ts";
 import { type BeatRow, writeHeartbeats } from "./store.ts";
 import { minuteFilter } from "./vitals.ts";
-import { writeVitals } from "./vitals-store.ts";
+import { type NotedVersion, noteVersions, writeVitals } from "./vitals-store.ts";
 
 /** What a worker says of itself in a heartbeat; all of it optional. */
 export interface BeatInput {
@@ -13,6 +14,8 @@ export interface BeatInput {
 	readonly load1?: number | null | undefined;
 	readonly memoryUsedBytes?: number | null | undefined;
 	readonly uptimeSeconds?: number | null | undefined;
+	/** The worker's own version. */
+	readonly version?: string | null | undefined;
 }
 
 /** Gathers heartbeats in memory and writes them in bulk: no heartbeat costs a transaction. */
@@ -29,16 +32,28 @@ const flushMs = 250;
 const flushCount = 2_000;
 /** Beats kept while the database is away; beyond it the oldest workers' beats are dropped, they come again. */
 const gatheredMax = 200_000;
+/** Workers whose version is remembered; one that is forgotten costs a write that changes nothing. */
+const versionsMax = 100_000;
 
 interface Gathered {
 	readonly worker: WorkerPrincipal;
 	readonly row: BeatRow;
+	readonly version: string | null;
 }
 
 /** Opens the gatherer of one server process. */
 export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId" | "log" | "metrics">): Heartbeats {
 	let gathered = new Map<string, Gathered>();
 	const isFirst = minuteFilter();
+	const versions = boundedMap<string>(versionsMax);
+
+	/** The version a worker says, when this process has not heard it from it before. */
+	function newVersion({ worker, version }: Gathered): NotedVersion[] {
+		const key = `${worker.tenantId}\n${worker.workerId}`;
+		if (version === null || versions.get(key) === version) return [];
+		versions.set(key, version);
+		return [{ tenantId: worker.tenantId, workerId: worker.workerId, version }];
+	}
 	let timer: ReturnType<typeof setTimeout> | undefined;
 	let flushing: Promise<void> | undefined;
 	let closed = false;
@@ -54,6 +69,7 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 				beats.map(({ row }) => row),
 			);
 			if (degraded.length > 0) await recoverHosts(deps, degraded);
+			await noteVersions(deps.db.sql, beats.flatMap(newVersion));
 			const firstOfMinute = beats.filter(({ worker, row }) => isFirst(`${worker.tenantId}\n${worker.workerId}`, row.at));
 			await writeVitals(
 				deps.db.sql,
@@ -83,7 +99,8 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 		beat(worker, input) {
 			const at = deps.clock.now();
 			const key = `${worker.tenantId}\n${worker.workerId}`;
-			if (gathered.has(key) || gathered.size < gatheredMax) gathered.set(key, { worker, row: rowOf(worker, input, at) });
+			if (gathered.has(key) || gathered.size < gatheredMax)
+				gathered.set(key, { worker, row: rowOf(worker, input, at), version: input.version ?? null });
 			if (gathered.size === flushCount && timer !== undefined) {
 				clearTimeout(timer);
 				timer = undefined;

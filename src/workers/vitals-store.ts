@@ -37,6 +37,26 @@ export async function writeVitals(sql: Sql, beats: readonly BeatRow[]): Promise<
 		where vitals.at <= excluded.at - ${slotMs / 1_000} * interval '1 second'`;
 }
 
+/** A worker's version, as it says itself. */
+export interface NotedVersion {
+	readonly tenantId: string;
+	readonly workerId: string;
+	readonly version: string;
+}
+
+/** Notes the versions that workers say; those that are known are left alone. Locks in key order: writes of two servers cannot deadlock. */
+export async function noteVersions(sql: Sql, versions: readonly NotedVersion[]): Promise<void> {
+	if (versions.length === 0) return;
+	await sql`
+		with said as (
+			select w.tenant_id, w.id, r.version
+			from jsonb_to_recordset(${sql.json(versions as never)}) as r ("tenantId" text, "workerId" text, version text)
+			join workers w on w.tenant_id = r."tenantId" and w.id = r."workerId" and w.version is distinct from r.version
+			order by w.tenant_id, w.id for no key update of w
+		)
+		update workers w set version = said.version from said where w.tenant_id = said.tenant_id and w.id = said.id`;
+}
+
 /** The points of the last hour of these workers, oldest first. */
 export async function vitalsOf(sql: Sql, tenantId: string, workerIds: readonly string[], now: number): Promise<WorkerVitals[]> {
 	const rows = await sql`

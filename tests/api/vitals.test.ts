@@ -68,6 +68,18 @@ onEachRuntime("vitals", (bench: Bench) => {
 		expect(loads.length).toBeGreaterThan(55);
 	});
 
+	test("a worker that was brought up to date without enrolling again shows its new version (H15)", async () => {
+		const worker = await newWorker();
+		const version = async () =>
+			(await asAdmin(bench.server, "query ($id: ID!) { worker(id: $id) { version } }", { id: worker.workerId })).worker.version;
+		for (const said of ["1.0.0", "1.1.0"]) {
+			await beat(worker, { version: said });
+			await until(`version ${said}`, async () => (await version()) === said);
+		}
+		await beat(worker, { bootId: "says-none" });
+		expect(await version()).toBe("1.1.0");
+	});
+
 	test("a deleted worker's history goes with it, and a beat that is still under way brings none back", async () => {
 		const { workerId } = await newWorker();
 		const { sql } = bench.database.db;

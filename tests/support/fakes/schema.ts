@@ -26,7 +26,7 @@ export const schema: GraphQLSchema = buildSchema(`
 	type EnrollmentPending { workerId: ID! reason: PendingReason! retryAfterSeconds: Int! }
 	type EnrollmentRejected { reason: RejectionReason! message: String! retryAfterSeconds: Int serverTime: DateTime! }
 	union EnrollResult = Enrolled | EnrollmentPending | EnrollmentRejected
-	input HeartbeatInput { bootId: String sequence: Int load1: Float memoryUsedBytes: Float uptimeSeconds: Float }
+	input HeartbeatInput { bootId: String sequence: Int load1: Float memoryUsedBytes: Float uptimeSeconds: Float version: String }
 	type HeartbeatPayload { serverTime: DateTime! nextInSeconds: Float! }
 	type Query { version: String }
 	type Mutation { enroll(input: EnrollInput!): EnrollResult! heartbeat(input: HeartbeatInput): HeartbeatPayload! }

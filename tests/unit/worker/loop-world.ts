@@ -73,7 +73,15 @@ export class World {
 				touchLock: () => this.holdsLock,
 				...deps,
 			},
-			{ identity, enrollment: undefined, enrollOnlySeconds: undefined, endpointFor: () => endpoint, nameFor: () => undefined, ...work },
+			{
+				identity,
+				enrollment: undefined,
+				enrollsAgain: false,
+				enrollOnlySeconds: undefined,
+				endpointFor: () => endpoint,
+				nameFor: () => undefined,
+				...work,
+			},
 		);
 		void loop.done.then((code) => {
 			this.code = code;

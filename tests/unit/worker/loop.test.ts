@@ -127,6 +127,24 @@ test("B6: a credential is given up after three confirmed refusals over two minut
 	expect(world.time.now() - startedMs).toBeGreaterThanOrEqual(120_000);
 });
 
+test("A5 B6: a credential that was given up is replaced when there is a key that may be used again; the worker connects with the new one", async () => {
+	const world = new World();
+	const enrollment = played([enrolled]);
+	world.start({ enrollment, enrollsAgain: true });
+	while (enrollment.sent === 0 && world.checks < 10) {
+		const before = world.sockets.length;
+		world.socket.listener.closed({ code: 4403, why: "forbidden", upgradeStatus: undefined });
+		await settle();
+		while (enrollment.sent === 0 && world.sockets.length === before) await world.time.pass(1_000);
+	}
+	await settle();
+
+	expect([world.code, world.checks, enrollment.sent]).toEqual([undefined, 3, 1]);
+	const dialled = world.sockets.length;
+	world.socket.listener.opened();
+	expect(dialled).toBe(4);
+});
+
 test("B6: a server that takes the credential again ends the doubt", async () => {
 	const world = new World();
 	world.start();

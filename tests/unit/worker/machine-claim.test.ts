@@ -20,7 +20,7 @@ const events = {
 type Name = keyof typeof events;
 
 function begin(signed: boolean): State {
-	return machine({ kind: "fresh" }, { kind: "started", hasCredential: false, thenExit: false, signed })[0];
+	return machine({ kind: "fresh" }, { kind: "started", hasCredential: false, thenExit: false, signed, again: false })[0];
 }
 
 /** Plays events from the start: the state at the end, all effects that do something, and all log lines. */

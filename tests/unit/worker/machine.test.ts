@@ -11,9 +11,10 @@ const claim: Claim = {
 	signed: false,
 	corrected: false,
 	resigned: false,
+	again: false,
 	why: "no answer yet",
 };
-const link: Link = { failures: 0, doubt: undefined, replaced: 0, why: "" };
+const link: Link = { again: undefined, failures: 0, doubt: undefined, replaced: 0, why: "" };
 const enrolled: Enrolled = {
 	__typename: "Enrolled",
 	workerId: "wrk_1",
@@ -54,9 +55,9 @@ const held: Event = {
 const unanswered: Event = { kind: "unanswered", why: "nobody there", permanent: false };
 
 const events = {
-	"started, no credential": { kind: "started", hasCredential: false, thenExit: false, signed: false },
-	"started, credential": { kind: "started", hasCredential: true, thenExit: false, signed: false },
-	"started, credential, enroll": { kind: "started", hasCredential: true, thenExit: true, signed: false },
+	"started, no credential": { kind: "started", hasCredential: false, thenExit: false, signed: false, again: false },
+	"started, credential": { kind: "started", hasCredential: true, thenExit: false, signed: false, again: false },
+	"started, credential, enroll": { kind: "started", hasCredential: true, thenExit: true, signed: false, again: false },
 	enrolled: { kind: "replied", reply: enrolled },
 	held,
 	"refused for good": rejected("expired"),
@@ -195,42 +196,6 @@ describe("the command enroll", () => {
 
 		expect(next).toEqual({ kind: "stopping", code: 75 });
 		expect(JSON.stringify(effects)).toContain("nobody there");
-	});
-});
-
-describe("a doubted credential", () => {
-	function refuseAt(times: readonly number[], verdict: "refused" | "accepted" | "unreachable" = "refused"): State {
-		let state: State = { kind: "connecting", link };
-		for (const nowMs of times) {
-			if (state.kind === "stopping") return state;
-			[state] = machine(state, closed(4403, undefined, nowMs));
-			[state] = machine(state, { kind: "checked", verdict, nowMs });
-			[state] = machine(state, { kind: "due" });
-		}
-		return state;
-	}
-
-	test("B6: is believed after three refusals over two minutes", () => {
-		expect(refuseAt([0, 60_000, 120_000])).toEqual({ kind: "stopping", code: 77 });
-	});
-
-	test("B6: is not believed earlier, however often it is refused", () => {
-		expect(refuseAt(Array.from({ length: 50 }, (_, index) => index * 2_000)).kind).toBe("connecting");
-	});
-
-	test("B6: is not believed after two refusals, however far apart", () => {
-		expect(refuseAt([0, 3_600_000]).kind).toBe("connecting");
-	});
-
-	test("B6: is never believed from a network that answers in the server's place", () => {
-		expect(refuseAt([0, 60_000, 120_000, 180_000, 240_000], "unreachable").kind).toBe("connecting");
-	});
-
-	test("B6: is trusted again after one heartbeat", () => {
-		const doubted: Link = { ...link, failures: 4, doubt: { refusals: 2, sinceMs: 0 } };
-		const [next] = machine({ kind: "connected", link: doubted, sinceMs: 0 }, events["beat answered"]);
-
-		expect(next).toEqual({ kind: "connected", link, sinceMs: 0 });
 	});
 });
 

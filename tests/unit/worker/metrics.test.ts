@@ -25,7 +25,7 @@ function watched(time: FakeTime, events: readonly Event[], progress = new Progre
 }
 
 const connected: readonly Event[] = [
-	{ kind: "started", hasCredential: true, thenExit: false, signed: false },
+	{ kind: "started", hasCredential: true, thenExit: false, signed: false, again: false },
 	{ kind: "opened", nowMs: 0 },
 ];
 
@@ -139,7 +139,10 @@ test("H16: every refusal has its series from the start", () => {
 test("H16: a refused enrollment counts under its reason", () => {
 	const reply = { __typename: "EnrollmentRejected", reason: "overloaded", message: "", retryAfterSeconds: 1, serverTime: "" } as const;
 	const refused: readonly Event[] = [{ kind: "replied", reply }, { kind: "due" }, { kind: "replied", reply }];
-	const progress = watched(new FakeTime(), [{ kind: "started", hasCredential: false, thenExit: false, signed: false }, ...refused]);
+	const progress = watched(new FakeTime(), [
+		{ kind: "started", hasCredential: false, thenExit: false, signed: false, again: false },
+		...refused,
+	]);
 
 	expect(page(progress)).toContain('muster_worker_enroll_refusals_total{reason="overloaded"} 2');
 	expect(progress.health()).toMatchObject({ status: "unavailable", state: "delayed", reason: expect.stringContaining("not enrolled") });
