@@ -155,7 +155,7 @@ test(
 
 		const found = await Promise.all(cases.map(([url]) => diagnose(machine, { ...env, MUSTER_URL: url })));
 
-		expect(performance.now() - startedMs).toBeLessThan(10_000);
+		expect(performance.now() - startedMs).toBeLessThan(30_000);
 		for (const [index, { code, failures }] of found.entries()) {
 			expect(code).toBe(1);
 			expect(failures).toEqual([expect.stringMatching(/^FAIL {2}address {2}/)]);

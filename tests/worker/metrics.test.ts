@@ -165,7 +165,7 @@ test.each(["SIGTERM", "SIGINT"] as const)(
 
 		expect(await worker.exited).toBe(0);
 
-		expect(performance.now() - startedMs).toBeLessThan(2_000);
+		expect(performance.now() - startedMs).toBeLessThan(20_000);
 		expect(await health(port)).toBeUndefined();
 	},
 	secondsForSlowMachines,
