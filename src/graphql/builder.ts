@@ -25,9 +25,10 @@ export const builder = new SchemaBuilder<{
 	relay: {
 		clientMutationId: "omit",
 		cursorType: "String",
-		edgesFieldOptions: { nullable: { list: false, items: false } },
+		// The connection has counted its rows: its two ways to list them must not count them again.
+		edgesFieldOptions: { nullable: { list: false, items: false }, complexity: { field: 1, multiplier: 1 } },
 		nodeFieldOptions: { nullable: false },
-		nodesOnConnection: true,
+		nodesOnConnection: { complexity: { field: 1, multiplier: 1 } },
 		// Ids carry their type in their prefix, so they are node ids as they are; an id of an admin's own choosing is a worker's.
 		encodeGlobalID: (_typename, id) => String(id),
 		decodeGlobalID: (id) => ({ typename: typenames[idKind(id) ?? "worker"] ?? "Worker", id }),
