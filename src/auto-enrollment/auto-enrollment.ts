@@ -7,6 +7,7 @@ import { MusterError } from "../errors.ts";
 import { parseInput } from "../input.ts";
 import { newApiKey } from "../keys/api-keys.ts";
 import { insertApiKey, sharedKeyByHash, wasRevoked } from "../keys/api-key-store.ts";
+import { unused } from "../keys/key.ts";
 import { insertKey } from "../keys/store.ts";
 import { fingerprint, parseToken, sameBytes } from "../protocol/token.ts";
 import {
@@ -189,25 +190,16 @@ async function setSecret(deps: Tools, tx: Tx, tenantId: string, text: string, gr
 		return false;
 	await retireSecrets(tx, tenantId, graceSeconds > 0 ? at + graceSeconds * 1_000 : null);
 	await insertKey(tx, {
+		...unused,
 		id: deps.mintId("autoSecret"),
 		tenantId,
 		kind: "auto",
 		siteId: null,
-		fleetId: null,
-		hostId: null,
 		name: "auto-enrollment secret",
 		selector: null,
 		verifier: deps.vault.seal(text, secretPlace(tenantId)),
 		hint: fingerprint(text),
 		version: (active?.version ?? 0) + 1,
-		active: true,
-		maxUses: null,
-		expiresAt: null,
-		revokedAt: null,
-		graceEndsAt: null,
-		consumedAt: null,
-		allowedCidrs: [],
-		labels: {},
 		createdAt: at,
 	});
 	return true;

@@ -15,3 +15,8 @@ export interface HostRecord {
 	readonly monitoringSince: number | null;
 	readonly createdAt: number;
 }
+
+/** A host that waits: for the worker of its token, or for the first sign of one that never enrolls. */
+export function waitingHost(known: Pick<HostRecord, "id" | "tenantId" | "name" | "siteId" | "workerId" | "createdAt">): HostRecord {
+	return { ...known, state: "PENDING", lastKnownState: "PENDING", meshAddress: null, fuseProvider: null, monitoringSince: null };
+}

@@ -13,7 +13,7 @@ import { plainText } from "../lib/plain-text.ts";
 import { fingerprint, mintToken, sha256 } from "../protocol/token.ts";
 import { siteByCode } from "../sites/store.ts";
 import { deleteWorkerRow, lockWorker } from "../workers/store.ts";
-import type { HostRecord } from "./host.ts";
+import { type HostRecord, waitingHost } from "./host.ts";
 import { installSnippet, type SnippetFormat, snippetFormats } from "./snippet.ts";
 import { deleteHostRow, hostsByIds, lockHosts, lockNameOfHost, saveHosts } from "./store.ts";
 
@@ -62,19 +62,14 @@ export async function createHost(deps: Tools, operator: OperatorPrincipal, raw: 
 			);
 		}
 		const at = deps.clock.now();
-		const host: HostRecord = {
+		const host = waitingHost({
 			id: deps.mintId("host"),
 			tenantId,
 			name: input.name,
 			siteId: site?.id ?? null,
 			workerId: null,
-			state: "PENDING",
-			lastKnownState: "PENDING",
-			meshAddress: null,
-			fuseProvider: null,
-			monitoringSince: null,
 			createdAt: at,
-		};
+		});
 		await saveHosts(tx, [host], []);
 		const made = await giveToken(deps, tx, host, input.format ?? "DOCKER", at);
 		const detail = { name: host.name, siteCode: site?.code ?? null, tokenId: made.key.id };

@@ -6,7 +6,7 @@ import { notFound } from "../errors.ts";
 import { parseInput } from "../input.ts";
 import { fingerprint, mintToken } from "../protocol/token.ts";
 import { siteByCode } from "../sites/store.ts";
-import { type KeyRecord, siteKeyFingerprint } from "./key.ts";
+import { type KeyRecord, siteKeyFingerprint, unused } from "./key.ts";
 import { insertKey, retireSiteKey } from "./store.ts";
 
 /** Thirty days: longer than that the old key is simply not rotated. */
@@ -46,27 +46,15 @@ export async function rotateSiteKey(
 		const at = deps.clock.now();
 		const former = await retireSiteKey(tx, site.id, graceSeconds ? at + graceSeconds * 1_000 : null);
 		const next: KeyRecord = {
+			...unused,
 			id: deps.mintId("key"),
 			tenantId: operator.tenantId,
 			kind: "site",
 			siteId: site.id,
-			fleetId: null,
-			hostId: null,
 			name: `site key of ${site.code}`,
 			verifier,
 			hint: fingerprint(token.secret),
 			version: former + 1,
-			active: true,
-			maxUses: null,
-			uses: 0,
-			expiresAt: null,
-			revokedAt: null,
-			graceEndsAt: null,
-			consumedAt: null,
-			lastUsedAt: null,
-			lastWorkerId: null,
-			allowedCidrs: [],
-			labels: {},
 			createdAt: at,
 		};
 		await insertKey(tx, { ...next, selector: token.selector });

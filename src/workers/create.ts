@@ -5,7 +5,7 @@ import type { OperatorPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
-import type { HostRecord } from "../hosts/host.ts";
+import { waitingHost } from "../hosts/host.ts";
 import { saveHosts } from "../hosts/store.ts";
 import { parseInput } from "../input.ts";
 import { insertApiKey, lockLiveApiKey, saveGrants } from "../keys/api-key-store.ts";
@@ -90,19 +90,14 @@ export async function createWorker(
 			throw new MusterError("CONFLICT", `Cannot create the worker: id "${worker.id}" is taken, choose another or leave it out`, {
 				fields: ["id"],
 			});
-		const host: HostRecord = {
+		const host = waitingHost({
 			id: deps.mintId("host"),
 			tenantId,
 			name: worker.name,
 			siteId: worker.siteId,
 			workerId: worker.id,
-			state: "PENDING",
-			lastKnownState: "PENDING",
-			meshAddress: null,
-			fuseProvider: null,
-			monitoringSince: null,
 			createdAt: at,
-		};
+		});
 		await saveHosts(tx, [host], []);
 		const made = input.apiKeyId === null ? newApiKey(deps, tenantId, worker.name, false) : undefined;
 		if (made !== undefined) await insertApiKey(tx, made.key);
