@@ -70,7 +70,9 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 			);
 			if (degraded.length > 0) await recoverHosts(deps, degraded);
 			await noteVersions(deps.db.sql, beats.flatMap(newVersion));
-			const firstOfMinute = beats.filter(({ worker, row }) => isFirst(`${worker.tenantId}\n${worker.workerId}`, row.at));
+			const firstOfMinute = beats.filter(
+				({ worker, row }) => saysAnything(row) && isFirst(`${worker.tenantId}\n${worker.workerId}`, row.at),
+			);
 			await writeVitals(
 				deps.db.sql,
 				firstOfMinute.map(({ row }) => row),
@@ -115,6 +117,11 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 			await flush();
 		},
 	};
+}
+
+/** Whether a beat has a figure to keep. */
+function saysAnything({ bootId, load1, memoryUsedBytes, uptimeSeconds }: BeatRow): boolean {
+	return [bootId, load1, memoryUsedBytes, uptimeSeconds].some((figure) => figure !== null);
 }
 
 function rowOf(worker: WorkerPrincipal, input: BeatInput, at: number): BeatRow {

@@ -188,8 +188,11 @@ export async function writeHeartbeats(
 			insert into heartbeats (tenant_id, worker_id, at, boot_id, sequence, load1, memory_used_bytes, uptime_seconds)
 			select "tenantId", "workerId", to_timestamp(at / 1000.0), "bootId", sequence, load1, "memoryUsedBytes", "uptimeSeconds" from known
 			on conflict (tenant_id, worker_id) do update
-			set at = excluded.at, boot_id = excluded.boot_id, sequence = excluded.sequence, load1 = excluded.load1,
-				memory_used_bytes = excluded.memory_used_bytes, uptime_seconds = excluded.uptime_seconds
+			-- A sign of life without figures takes none away.
+			set at = excluded.at, boot_id = coalesce(excluded.boot_id, heartbeats.boot_id), sequence = coalesce(excluded.sequence, heartbeats.sequence),
+				load1 = coalesce(excluded.load1, heartbeats.load1),
+				memory_used_bytes = coalesce(excluded.memory_used_bytes, heartbeats.memory_used_bytes),
+				uptime_seconds = coalesce(excluded.uptime_seconds, heartbeats.uptime_seconds)
 			where heartbeats.at <= excluded.at
 			returning tenant_id, worker_id
 		)

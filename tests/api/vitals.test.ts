@@ -68,6 +68,18 @@ onEachRuntime("vitals", (bench: Bench) => {
 		expect(loads.length).toBeGreaterThan(55);
 	});
 
+	test("a sign of life without figures, as doctor sends, takes none away (H10)", async () => {
+		const worker = await newWorker();
+		await beat(worker, { bootId: "boot-1", load1: 0.5 });
+		const first = await until("the heartbeat", async () => (await shown(worker.workerId)).vitals ?? undefined);
+		await beat(worker, {});
+		const later = await until("the sign of life", async () => {
+			const { vitals } = await shown(worker.workerId);
+			return vitals.at !== first.at && vitals;
+		});
+		expect(later).toMatchObject({ bootId: "boot-1", load1: 0.5 });
+	});
+
 	test("a worker that was brought up to date without enrolling again shows its new version (H15)", async () => {
 		const worker = await newWorker();
 		const version = async () =>
