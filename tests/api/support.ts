@@ -88,9 +88,10 @@ export async function rotate(server: Muster, siteCode: string, graceSeconds: num
 export function heartbeat(
 	server: { readonly url: string },
 	{ workerId, apiKey }: { workerId: string; apiKey: string },
+	input?: Readonly<Record<string, unknown>>,
 ): Promise<GraphQLReply> {
 	const headers = { authorization: `Bearer ${apiKey}`, "muster-worker-id": workerId };
-	return graphql(server, "mutation { heartbeat { nextInSeconds } }", {}, headers);
+	return graphql(server, "mutation ($input: HeartbeatInput) { heartbeat(input: $input) { nextInSeconds } }", { input }, headers);
 }
 
 /** The value of one series on the metrics page; 0 when it is not there. */

@@ -138,8 +138,8 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 
 	const online = facts();
 	const bySite = await enter(bySiteKey(slug, open, key, { ...online, labels: [{ key: "row", value: tag }], platform: tag, version: tag }));
-	await heartbeat(server, bySite);
-	await until("the heartbeat is written", async () => (await rowCount(db, "heartbeats", `tenant_id = '${tenant.id}'`)) === 1);
+	await heartbeat(server, bySite, { load1: 0.5 });
+	await until("the heartbeat is written, and its figures", async () => (await rowCount(db, "vitals", `tenant_id = '${tenant.id}'`)) === 1);
 	await enter(bySiteKey(slug, open, key, { ...facts(), machineUid: online.machineUid }));
 	await enter(bySiteKey(slug, held, keys[held] ?? "", facts()));
 	await enter(bySiteKey(slug, shared.siteCode, keys[shared.siteCode] ?? "", { ...facts(), requestedId: mark("own") }));
