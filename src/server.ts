@@ -34,6 +34,7 @@ import { systemRandom } from "./lib/random.ts";
 import type { Secret } from "./lib/secret.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
+import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
@@ -133,6 +134,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
+		known: [enrollDocument, heartbeatDocument],
 		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
