@@ -96,6 +96,7 @@ function admit(
 		outcome,
 		apiKey: request.fresh.apiKey,
 		sealedApiKey: request.fresh.sealed,
+		mesh: null,
 	};
 }
 
@@ -121,6 +122,7 @@ function replay(world: World, request: ProvenRequest, workerId: string, sealed: 
 		outcome: "REPLAYED",
 		apiKey: sealed === null ? request.fresh.apiKey : null,
 		sealedApiKey: sealed,
+		mesh: null,
 	};
 }
 

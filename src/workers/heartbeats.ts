@@ -16,6 +16,17 @@ export interface BeatInput {
 	readonly uptimeSeconds?: number | null | undefined;
 	/** The worker's own version. */
 	readonly version?: string | null | undefined;
+	/** What its mesh client says; left out by a worker that has none. */
+	readonly mesh?: MeshReport | null | undefined;
+}
+
+/** A worker's place on the mesh, as it sees it itself. */
+export interface MeshReport {
+	/** The client's own word, for example Running or NeedsLogin. */
+	readonly state: string;
+	/** Its addresses on the mesh, the one to be reached at first. */
+	readonly addresses: readonly string[];
+	readonly nodeName?: string | null | undefined;
 }
 
 /** Gathers heartbeats in memory and writes them in bulk: no heartbeat costs a transaction. */
