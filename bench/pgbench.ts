@@ -17,7 +17,12 @@ export interface PgbenchResult {
 	readonly seconds: number;
 }
 
-const places = ["pgbench", "/usr/lib/postgresql/18/bin/pgbench", "/usr/lib/postgresql/17/bin/pgbench", "/usr/lib/postgresql/15/bin/pgbench"];
+const places = [
+	"pgbench",
+	"/usr/lib/postgresql/18/bin/pgbench",
+	"/usr/lib/postgresql/17/bin/pgbench",
+	"/usr/lib/postgresql/15/bin/pgbench",
+];
 let runs = 0;
 
 /** Where pgbench is; undefined when it is not installed (Debian: postgresql-contrib or postgresql-15). */
@@ -34,18 +39,17 @@ export async function pgbench(
 	size: { readonly seconds: number } | { readonly transactions: number },
 	environment: Readonly<Record<string, string>> = {},
 ): Promise<PgbenchResult> {
-	const [row] = await database.db.sql`select k.id as key_id, k.tenant_id from keys k where k.site_id = ${keys.siteId} and kind = 'site' and active`;
+	const [row] = await database.db
+		.sql`select k.id as key_id, k.tenant_id from keys k where k.site_id = ${keys.siteId} and kind = 'site' and active`;
 	if (row === undefined) throw new Error("The site has no key");
 	const url = new URL(database.url);
 	const logs = mkdtempSync(join(tmpdir(), "muster-pgbench-"));
 	const length = "seconds" in size ? ["-T", String(size.seconds)] : ["-t", String(Math.ceil(size.transactions / clients))];
 	const variables = { n: "0", run: String(++runs), key_id: row["keyId"], tenant_id: row["tenantId"], site_id: keys.siteId };
-	const args = [
-		...["-n", "-M", "prepared", "-c", String(clients), "-j", String(Math.min(2, clients)), ...length, "-f", join(import.meta.dirname, "enroll.sql")],
-		...["--log", `--log-prefix=${join(logs, "log")}`],
-		...Object.entries(variables).flatMap(([name, value]) => ["-D", `${name}=${String(value)}`]),
-		...["-h", url.searchParams.get("host") ?? url.hostname, "-p", url.port || "5432", "-U", url.username, url.pathname.slice(1)],
-	];
+	const options = `-n -M prepared -c ${clients} -j ${Math.min(2, clients)} -f ${join(import.meta.dirname, "enroll.sql")}`.split(" ");
+	const place = ["-h", url.searchParams.get("host") ?? url.hostname, "-p", url.port || "5432", "-U", url.username, url.pathname.slice(1)];
+	const defined = Object.entries(variables).flatMap(([name, value]) => ["-D", `${name}=${String(value)}`]);
+	const args = [...options, ...length, "--log", `--log-prefix=${join(logs, "log")}`, ...defined, ...place];
 	try {
 		const output = await run(program, args, { ...process.env, ...environment, PGPASSWORD: decodeURIComponent(url.password) });
 		const perSecond = Number(/tps = ([\d.]+)/.exec(output)?.[1]);

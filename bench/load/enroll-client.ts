@@ -58,7 +58,8 @@ function requestOf(load: EnrollLoad): () => string {
 		const enrollmentId = `${run}${number}`;
 		const machineUid = `uid-${run}${number}`;
 		const name = `robot-${number.slice(8)}`;
-		const proof = "autoSecret" in credential ? { autoEnrollment: signed(credential.autoSecret, enrollmentId, name, machineUid) } : credential;
+		const proof =
+			"autoSecret" in credential ? { autoEnrollment: signed(credential.autoSecret, enrollmentId, name, machineUid) } : credential;
 		const body = `${head}${enrollmentId}","credential":${JSON.stringify(proof)},"worker":{"name":"${name}","hostname":"${name}","machineUid":"${machineUid}","platform":"linux-x64","version":"0.1.0"}${tail}}}}`;
 		return `${http}${body.length}\r\n\r\n${body}`;
 	};
