@@ -15,7 +15,7 @@ import { createLimiter } from "./enrollment/limiter.ts";
 import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
-import { createContext, type GraphQLContext } from "./graphql/context.ts";
+import { createContext, type GraphQLContext, sharingOf } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
 import { createDistribution } from "./http/distribution.ts";
@@ -156,7 +156,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	});
 	const live = openLiveSockets(bus);
 	undo.push(() => live.close());
-	const sockets = createSockets<Principal, GraphQLContext>({ app, ...socketHooks(deps, authenticator, live) });
+	const sockets = createSockets<Principal, GraphQLContext>({ app, share: sharingOf, ...socketHooks(deps, authenticator, live) });
 
 	const listeners: Listener[] = [];
 	const onFault = (error: unknown) => log.error("http.fault", { error });
