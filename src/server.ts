@@ -125,7 +125,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
-	undo.push(startHousekeeping(deps));
+	undo.push(startHousekeeping(deps, config.retention));
 	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
