@@ -85,7 +85,9 @@ export function serviceHash(model: StackModel, service: StackService): string {
 
 /** SHA-256 over the value as JSON with sorted keys, in hex: equal for equal values, whatever order they were written in. */
 export function hashOf(value: unknown): string {
-	return createHash("sha256").update(JSON.stringify(sorted(value))).digest("hex");
+	return createHash("sha256")
+		.update(JSON.stringify(sorted(value)))
+		.digest("hex");
 }
 
 function sorted(value: unknown): unknown {

@@ -18,6 +18,8 @@ export interface SeenContainer {
 	readonly state: string;
 	/** Known of one that exited. */
 	readonly exitCode: number | null;
+	/** The services it depends on, by its labels. */
+	readonly needs: readonly string[];
 }
 
 /** A network or volume: of this project, or by a name that the stack uses. */
@@ -52,14 +54,21 @@ export type Step =
 			/** The one whose place it takes: that one's unnamed volumes come with it. */
 			readonly replaces: SeenContainer | null;
 	  }
-	| { readonly kind: "container.remove"; readonly id: string; readonly name: string; readonly stopSeconds: number | null; readonly why: string }
+	| {
+			readonly kind: "container.remove";
+			readonly id: string;
+			readonly name: string;
+			readonly stopSeconds: number | null;
+			readonly why: string;
+	  }
 	/** By name or id: the one to rename may only be made by a step before. */
 	| { readonly kind: "container.rename"; readonly from: string; readonly to: string }
 	| { readonly kind: "container.start"; readonly service: StackService; readonly number: number; readonly name: string }
 	| { readonly kind: "wait"; readonly service: string; readonly condition: Condition; readonly neededBy: string };
 
 export type Plan =
-	| { readonly kind: "steps"; readonly steps: readonly Step[] }
+	/** `notes`: what stays otherwise than the model says, for people. */
+	| { readonly kind: "steps"; readonly steps: readonly Step[]; readonly notes: readonly string[] }
 	| { readonly kind: "refuse"; readonly why: string; readonly code: "bad_request" | "conflict" | "not_found" };
 
 /** Which services a plan is for. */
@@ -92,20 +101,24 @@ export function planStack(model: StackModel, seen: Seen, scope: Scope = {}): Pla
 		const own = planService(model, { ...seen, containers: left }, service, scope.only !== undefined);
 		const begins = own.some(({ kind }) => kind === "container.create" || kind === "container.start");
 		const waits = service.dependsOn.filter(({ condition, service: needed }) => condition !== "service_started" && hasAny(model, needed));
-		if (begins) steps.push(...waits.map((on): Step => ({ kind: "wait", service: on.service, condition: on.condition, neededBy: service.name })));
+		if (begins)
+			steps.push(...waits.map((on): Step => ({ kind: "wait", service: on.service, condition: on.condition, neededBy: service.name })));
 		steps.push(...own);
 	}
 	if (scope.only === undefined) steps.push(...lostNetworks(model, seen));
-	return { kind: "steps", steps };
+	return { kind: "steps", steps, notes: parts.notes };
 }
 
 /** Networks and volumes, with the containers that stand in the way of a network that is made anew. */
 function planParts(model: StackModel, seen: Seen): Plan {
 	const steps: Step[] = [];
+	const notes: string[] = [];
 	for (const network of model.networks) {
-		const found = seen.networks.find(({ name }) => name === network.name);
+		const [found, ...twins] = seen.networks.filter(({ name }) => name === network.name).sort(byId);
 		const refusal = refuse("network", network, found, model.project);
 		if (refusal !== undefined) return refusal;
+		// Docker lets two runs at once make two networks of one name, and then starts no container on either.
+		steps.push(...twins.filter(({ project }) => project === model.project).map(({ id, name }) => lost(id, name)));
 		if (network.external || found?.hash === hashOf(network)) continue;
 		if (found !== undefined) {
 			const users = model.services.filter(({ networks }) => networks.some(({ key }) => key === network.key)).map(({ name }) => name);
@@ -124,9 +137,10 @@ function planParts(model: StackModel, seen: Seen): Plan {
 		if (refusal !== undefined) return refusal;
 		if (volume.external || found?.hash === hashOf(volume)) continue;
 		if (found === undefined) steps.push({ kind: "volume.create", volume });
-		// One that Compose made has its own hash: it is used as it is. Ours with another was defined otherwise, and is never thrown away.
+		// What it holds is worth more than its definition; and one that Compose made has another hash.
+		else notes.push(`volume ${volume.name}: is there and stays as it is; to have it made as the file says, remove it first`);
 	}
-	return { kind: "steps", steps };
+	return { kind: "steps", steps, notes };
 }
 
 function refuse(
@@ -134,7 +148,7 @@ function refuse(
 	part: StackNetwork | StackVolume,
 	found: SeenPart | undefined,
 	project: string,
-): Plan | undefined {
+): (Plan & { readonly kind: "refuse" }) | undefined {
 	if (part.external)
 		return found === undefined
 			? { kind: "refuse", code: "not_found", why: `There is no ${what} "${part.name}", and it is external: make it on the host first` }
@@ -154,8 +168,7 @@ function refuse(
 function planService(model: StackModel, seen: Seen, service: StackService, keep: boolean): Step[] {
 	const hash = serviceHash(model, service);
 	const imageId = seen.images[service.image];
-	const fits = (container: SeenContainer) =>
-		keep || (container.hash === hash && (imageId === undefined || container.imageId === imageId));
+	const fits = (container: SeenContainer) => keep || (container.hash === hash && (imageId === undefined || container.imageId === imageId));
 	const groups = Map.groupBy(
 		ofService(seen, service.name).filter(({ state }) => state !== "removing"),
 		({ number }) => number,
@@ -207,15 +220,17 @@ function orphans(model: StackModel, seen: Seen): Step[] {
 
 function lostNetworks(model: StackModel, seen: Seen): Step[] {
 	const known = new Set(model.networks.map(({ name }) => name));
-	return seen.networks
-		.filter(({ project, name }) => project === model.project && !known.has(name))
-		.map(({ id, name }) => ({ kind: "network.remove", id, name, optional: true }));
+	return seen.networks.filter(({ project, name }) => project === model.project && !known.has(name)).map(({ id, name }) => lost(id, name));
 }
+
+const byId = (left: SeenPart, right: SeenPart): number => (left.id < right.id ? -1 : 1);
+const lost = (id: string, name: string): Step => ({ kind: "network.remove", id, name, optional: true });
 
 const ofService = (seen: Seen, service: string): readonly SeenContainer[] =>
 	seen.containers.filter((container) => container.service === service && !container.oneOff);
 
-const hasAny = (model: StackModel, service: string): boolean => model.services.some(({ name, replicas }) => name === service && replicas > 0);
+const hasAny = (model: StackModel, service: string): boolean =>
+	model.services.some(({ name, replicas }) => name === service && replicas > 0);
 
 function removal({ id, name }: SeenContainer, service: StackService | undefined, why: string): Step {
 	return { kind: "container.remove", id, name, stopSeconds: service?.stopGraceSeconds ?? null, why };
