@@ -27,9 +27,9 @@ function parseModel(raw: unknown, project: string): StackModel {
 		const [issue] = parsed.issues;
 		throw new EngineError("bad_request", `Cannot read the stack: ${v.getDotPath(issue) ?? "it"}: ${issue.message}; update the worker`);
 	}
-	if (parsed.output.project !== project)
-		throw new EngineError("bad_request", `The stack is of "${parsed.output.project}", not "${project}"`);
-	return parsed.output;
+	const { content } = parsed.output;
+	if (content.project !== project) throw new EngineError("bad_request", `The stack is of "${content.project}", not "${project}"`);
+	return content;
 }
 
 /** A stack as the commands carry it. */

@@ -6,7 +6,7 @@ import { convergeStack, removeStack, scaleStack } from "../../src/engine/stack-c
 import type { StackModel, StackService } from "../../src/engine/stack-model.ts";
 import type { EngineTransport } from "../../src/engine/transport.ts";
 import { dockerTransport } from "../../worker/docker-transport.ts";
-import { failure } from "../support/failure.ts";
+import { failureOf } from "../support/failure.ts";
 import { needs, network, service, volume } from "../support/stack-models.ts";
 import { docker, hasEngine, makeImage, sweep } from "./stacks-support.ts";
 import { testMs } from "./support.ts";
@@ -84,7 +84,7 @@ describe.skipIf(!hasEngine)("H12: stacks on a Docker Engine (needs one, and a st
 				.split("\n")
 				.filter(Boolean)
 				.map((line) => line.split(" ") as [string, string])
-				.sort(),
+				.toSorted(([left], [right]) => (left < right ? -1 : 1)),
 		);
 	};
 	const name = (rest: string) => `${project}-${rest}`;
@@ -194,14 +194,19 @@ describe.skipIf(!hasEngine)("H12: stacks on a Docker Engine (needs one, and a st
 		"what waits for a service that fails is not started, and the error names it; cancelled, it ends at once",
 		async () => {
 			const broken = shop({ setup: { command: sh("exit 3") } });
-			await expect(convergeStack(engine, broken, runs())).rejects.toThrow(`Container ${name("setup-1")} ended with code 3; see its log`);
+			expect(await failureOf(convergeStack(engine, broken, runs()))).toMatchObject({
+				code: "docker_error",
+				message: `Container ${name("setup-1")} ended with code 3; see its log`,
+			});
 			expect(Object.keys(ids())).toEqual(["db-1", "setup-1"].map(name));
 			sweep(project);
 
 			const controller = new AbortController();
 			const never = shop();
 			const say = (line: string) => line.includes("waits") && controller.abort(new Error("no longer wanted"));
-			expect((await failure(convergeStack(engine, never, { signal: controller.signal, say }))).message).toBe("no longer wanted");
+			expect(await failureOf(convergeStack(engine, never, { signal: controller.signal, say }))).toMatchObject({
+				message: "no longer wanted",
+			});
 		},
 		testMs,
 	);
