@@ -97,7 +97,7 @@ test("H9: every call names the negotiated version; filters go as Docker wants th
 
 test("an answer of another form is an error that names path and place, not a fault later on", async () => {
 	const engine = await openEngine(played({ "/version": version, "/v1.43/containers/json": [200, '[{"Id":7}]'] }));
-	await expect(listContainers(engine)).rejects.toMatchObject({
+	expect(await failureOf(listContainers(engine))).toMatchObject({
 		code: "docker_error",
 		message: expect.stringContaining("/containers/json"),
 	});
