@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { type CommandKind, commandKinds } from "../protocol/commands.ts";
 import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
 import { type Metrics, webhookResults } from "./port.ts";
 
@@ -47,6 +48,11 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	const lag = gauge("muster_events_lag_seconds", "Age of the newest event when it was delivered");
 	const degraded = counter("muster_degraded_hosts_total", "Hosts that became DEGRADED");
 	const webhooks = counter("muster_webhook_attempts_total", "Attempts to send a webhook by what they came to", ["result"]);
+	const commands = counter("muster_commands_ended_total", "Commands by kind and how they ended", ["kind", "state"]);
+	const queueDepth = gauge("muster_commands_queued", "Commands that no worker was given yet");
+	const queueAge = gauge("muster_commands_queued_age_seconds", "How long the oldest of them has waited");
+	const outputBytes = counter("muster_command_output_bytes_total", "Bytes of command output taken in");
+	const outputWaits = counter("muster_command_output_waits_total", "Chunks of command output that waited for a reader");
 	const http = counter("muster_http_requests_total", "HTTP requests answered by route and status class", ["route", "status"]);
 
 	for (const method of enrollmentMethods) {
@@ -55,6 +61,8 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	}
 	for (const reason of refusals) rejections.inc({ reason }, 0);
 	for (const result of webhookResults) webhooks.inc({ result }, 0);
+	for (const kind of Object.keys(commandKinds) as CommandKind[])
+		for (const state of ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"]) commands.inc({ kind, state }, 0);
 	for (const kind of ["worker", "operator"]) sockets.set({ kind }, 0);
 
 	return {
@@ -72,6 +80,13 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		eventLag: (seconds) => lag.set(seconds),
 		hostsDegraded: (count) => degraded.inc(count),
 		webhookAttempt: (result) => webhooks.inc({ result }),
+		commandEnded: (kind, state) => commands.inc({ kind, state }),
+		commandQueue(depth, ageSeconds) {
+			queueDepth.set(depth);
+			queueAge.set(ageSeconds);
+		},
+		commandOutput: (bytes) => outputBytes.inc(bytes),
+		commandOutputWait: () => outputWaits.inc(),
 		httpRequest: (route, status) => http.inc({ route, status: `${Math.trunc(status / 100)}xx` }),
 		render: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
 	};
