@@ -3,7 +3,8 @@ import { type CommandKind, type CommandParams, commandKinds, commandParams } fro
 import { doDeployAgent, doRemoveAgent } from "./commands-agent.ts";
 import { doCreate, doInspect, doPull, doRemove, doRestart, doStart, doStop } from "./commands-containers.ts";
 import { doGrant, doProve, doRevoke } from "./commands-fuse.ts";
-import { CommandFault, type CommandContext, type Doer, type EngineContext, type PlainDoer } from "./commands-kind.ts";
+import type { CommandContext, type Doer, type EngineContext, type PlainDoer } from "./commands-kind.ts";
+import { doStack } from "./commands-stacks.ts";
 import { doExec, doLogs } from "./commands-streams.ts";
 
 /** How a kind is done, its parameters checked. */
@@ -22,9 +23,9 @@ export const doers: Readonly<Record<CommandKind, KindDoer>> = {
 	"container.restart": onEngine("container.restart", doRestart),
 	"container.remove": onEngine("container.remove", doRemove),
 	"image.pull": onEngine("image.pull", doPull),
-	"stack.deploy": onEngine("stack.deploy", noStacks),
-	"stack.scale": onEngine("stack.scale", noStacks),
-	"stack.remove": onEngine("stack.remove", noStacks),
+	"stack.deploy": onEngine("stack.deploy", (context, params) => doStack(context, { kind: "stack.deploy", params })),
+	"stack.scale": onEngine("stack.scale", (context, params) => doStack(context, { kind: "stack.scale", params })),
+	"stack.remove": onEngine("stack.remove", (context, params) => doStack(context, { kind: "stack.remove", params })),
 	"fuse.prove": onEngine("fuse.prove", doProve),
 	"fuse.grant": onEngine("fuse.grant", doGrant),
 	"fuse.revoke": plain("fuse.revoke", doRevoke),
@@ -57,8 +58,4 @@ function onEngine<K extends CommandKind>(kind: K, doer: Doer<K>): KindDoer {
 
 function plain<K extends CommandKind>(kind: K, doer: PlainDoer<K>): KindDoer {
 	return { needsEngine: false, run: (context, params) => doer(context, v.parse(commandParams[kind], params) as CommandParams<K>) };
-}
-
-function noStacks(): Promise<never> {
-	return Promise.reject(new CommandFault("bad_request", "Cannot change a stack: this worker does not know stacks, update it"));
 }
