@@ -5,6 +5,7 @@ import type { Principal } from "./auth/principal.ts";
 import { isCredentialLive, tenantBySlug } from "./auth/store.ts";
 import { applyEnvironment } from "./auto-enrollment/auto-enrollment.ts";
 import { tokenVerifier } from "./auth/tokens.ts";
+import { openCommandHub } from "./commands/hub.ts";
 import type { Config } from "./config.ts";
 import { openDb } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
@@ -124,13 +125,15 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
+	const commands = await openCommandHub(deps);
+	undo.push(() => commands.close());
 	undo.push(startHousekeeping(deps));
 	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
 	const prover = createProver(deps);
-	const parts = { deps, heartbeats, prover, enroller: createEnroller(deps, prover, limiter) };
+	const parts = { deps, heartbeats, commands, prover, enroller: createEnroller(deps, prover, limiter) };
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
 	const app = createApp<Principal, GraphQLContext>({
