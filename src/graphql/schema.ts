@@ -21,6 +21,10 @@ import "./vitals.ts";
 import "./mesh.ts";
 import "./command.ts";
 import "./command-worker.ts";
+import "./command-output.ts";
+import "./command-actions.ts";
+import "./inventory.ts";
+import "./inventory-worker.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();
