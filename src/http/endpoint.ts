@@ -3,6 +3,7 @@ import type { GraphQLSchema } from "graphql";
 import { createYoga } from "graphql-yoga";
 import { boundedMap } from "../lib/bounded-map.ts";
 import { type EventStream, watchEventStream } from "./event-stream.ts";
+import { enrollOnly } from "./enroll-only.ts";
 import { liveSubscriptions } from "./live.ts";
 import type { ErrorMask } from "./mask.ts";
 import { documentLimits, documentRules, maskResults, watchRootFields } from "./plugins.ts";
@@ -16,6 +17,8 @@ export interface EndpointOptions<Principal> {
 	readonly mask: ErrorMask;
 	newRequestId(): string;
 	readonly streamStallMs: number;
+	/** Takes the enroll mutation only, and refuses everything else with this message. Default: takes all. */
+	readonly enrollOnly?: string;
 }
 
 /** The words of GraphQL over SSE. The blank lines end an event that may be half written. */
@@ -106,7 +109,13 @@ function openYoga<Principal>(options: EndpointOptions<Principal>, singles: WeakS
 	return createYoga<OperationScope<Principal>, object>({
 		schema: options.schema,
 		context,
-		plugins: [...documentRules(documentLimits, options.introspection), liveSubscriptions(), noteRootFields, maskResults(mask)],
+		plugins: [
+			...(options.enrollOnly === undefined ? [] : [enrollOnly(options.enrollOnly, (http) => singles.add(http))]),
+			...documentRules(documentLimits, options.introspection),
+			liveSubscriptions(),
+			noteRootFields,
+			maskResults(mask),
+		],
 		// The last net; what has a scope was masked under its request id before.
 		maskedErrors: { errorMessage: "Unexpected error", maskError: (error) => mask(error, options.newRequestId()) },
 		logging: false,

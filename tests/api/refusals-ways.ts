@@ -45,6 +45,8 @@ export interface Stage extends Place {
 	readonly closed: Muster;
 	/** Without MUSTER_SHARED_SECRET. */
 	readonly bare: Muster;
+	/** With a mesh that is down. */
+	readonly meshed: Muster;
 }
 
 /** What a worker says of itself; a machine and enrollment of its own. */
