@@ -1,14 +1,15 @@
-import type { GraphQLSchema } from "graphql";
+import { type GraphQLSchema, parse } from "graphql";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { Route } from "../metrics/registry.ts";
 import type { RequestInfo } from "../runtime/port.ts";
 import { parseCidrs, sourceAddress } from "../lib/address.ts";
 import { createEndpoint } from "./endpoint.ts";
-import { wrongListener } from "./enroll-only.ts";
+import { isEnrollOnly, wrongListener } from "./enroll-only.ts";
 import { createGraphiQL, graphiqlPath } from "./graphiql.ts";
 import { welcomeQuery } from "./graphiql-client.ts";
 import { type HealthCheck, live, readiness } from "./health.ts";
+import { knownDocuments } from "./known.ts";
 import { createMask } from "./mask.ts";
 import { harden, problem } from "./respond.ts";
 import type { OperationScope } from "./scope.ts";
@@ -29,6 +30,8 @@ export interface AppOptions<Principal, Context extends object> {
 	metricsHook?(route: Route, status: number): void;
 	/** More routes, asked before the 404: install script, downloads. Undefined: not mine. */
 	extraRoutes?(request: Request, pathname: string): Response | Promise<Response> | undefined;
+	/** Documents that are recognised by their exact text and run without the general pipeline. */
+	readonly known?: readonly string[];
 	/** What GraphiQL shows first. */
 	readonly graphiqlQuery?: string;
 	/** What `fetchEnrollOnly` says to everything that it does not answer: where to go instead. */
@@ -49,12 +52,19 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 	const createContext = (scope: OperationScope<Principal>) => options.createContext(scope);
 	const { introspection } = options.config;
 	const streamStallMs = options.streamStallMs ?? 30_000;
+	const known = knownDocuments(schema, options.known ?? []);
 	const common = { schema, createContext, introspection, mask, newRequestId, streamStallMs };
-	const endpoint = createEndpoint<Principal>(common);
-	// An engine of its own: what it refuses must not be remembered as refused for the other listener.
-	const { enrollOnly } = options;
-	const narrow =
-		enrollOnly === undefined ? undefined : { message: enrollOnly, endpoint: createEndpoint<Principal>({ ...common, enrollOnly }) };
+	const endpoint = createEndpoint<Principal>({ ...common, known });
+	// An engine of its own: what it refuses must not be remembered as refused for the other listener, and what is known there is not known here.
+	const narrow = options.enrollOnly === undefined ? undefined : openNarrow(options.enrollOnly);
+
+	function openNarrow(message: string) {
+		const enrolling = (options.known ?? []).filter((text) => isEnrollOnly(parse(text)));
+		return {
+			message,
+			endpoint: createEndpoint<Principal>({ ...common, known: knownDocuments(schema, enrolling), enrollOnly: message }),
+		};
+	}
 	const graphiql = createGraphiQL({ title: "Muster", defaultQuery: options.graphiqlQuery ?? welcomeQuery });
 	let stopping = false;
 
@@ -112,6 +122,7 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 			narrow?.endpoint.endStreams();
 		},
 		yoga: endpoint.yoga,
+		known,
 		mask,
 		newRequestId,
 		sourceOf,

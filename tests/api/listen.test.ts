@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createServer } from "node:net";
-import { enrollDocument } from "../../src/protocol/operations.ts";
+import { enrollDocument, heartbeatDocument } from "../../src/protocol/operations.ts";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
 import { failureOf } from "../support/failure.ts";
 import { graphql, type Muster, startMuster } from "../support/muster.ts";
@@ -94,10 +94,11 @@ describe.each(runtimeNames)("H5: with an API listener, the other one lets machin
 		["another field under the name of enroll", "mutation { enroll: heartbeat { nextInSeconds } }"],
 		["a fragment", `${head} { ...F } fragment F on Mutation { ${enroll} heartbeat { nextInSeconds } }`],
 		["a query of a field called enroll", "{ enroll }"],
+		["the worker's own heartbeat, word for word", heartbeatDocument],
 		["what is not in the schema", "{ nothing }"],
 	])("it refuses %s, naming the listener to ask", async (_, query) => {
 		for (const headers of [{}, bearer()]) {
-			const reply = await graphql(lan, query, { input: {} }, headers);
+			const reply = await graphql(lan, query, query === heartbeatDocument ? {} : { input: {} }, headers);
 			expect(reply.status).toBe(403);
 			expect(reply.data ?? null).toBeNull();
 			expect(reply.errors.map(({ extensions }) => extensions?.["code"])).toEqual(["WRONG_LISTENER"]);

@@ -30,6 +30,15 @@ export const stageEnv = {
 	MUSTER_LOCKOUT: "3/15m",
 } as const;
 
+/** The same with a mesh that is down: nothing listens there. */
+export const meshDownEnv = {
+	...stageEnv,
+	MUSTER_MESH: "headscale",
+	MUSTER_HEADSCALE_URL: "http://127.0.0.1:1",
+	MUSTER_HEADSCALE_API_KEY: "an API key of these tests",
+	MUSTER_HEADSCALE_USER: "muster",
+} as const;
+
 /** A server and its database. */
 export interface Place {
 	readonly server: Muster;

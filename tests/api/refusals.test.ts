@@ -4,16 +4,9 @@ import { asAdmin, type GraphQLReply, type Muster, startMuster } from "../support
 import { admin, rowCount } from "../support/pipeline.ts";
 import { openWire, type Wire } from "../support/wire.ts";
 import { doesNotApply, type Row, table } from "./refusals-table.ts";
-import { kinds, methods, openWay, type Stage, stageEnv, type Way } from "./refusals-ways.ts";
+import { kinds, meshDownEnv, methods, openWay, type Stage, stageEnv, type Way } from "./refusals-ways.ts";
 import { enroll, metric, newSource, onEachRuntime } from "./support.ts";
 
-/** Nothing listens there. */
-const meshDown = {
-	MUSTER_MESH: "headscale",
-	MUSTER_HEADSCALE_URL: "http://127.0.0.1:1",
-	MUSTER_HEADSCALE_API_KEY: "an API key of these tests",
-	MUSTER_HEADSCALE_USER: "muster",
-};
 const secondsForSlowMachines = 60_000;
 
 test("H8: every reason and kind of key is reached by a row below, or cannot meet and says why", () => {
@@ -40,7 +33,7 @@ onEachRuntime(
 				start(wire.url, stageEnv).then((server) => (others.twin = server)),
 				start(url, { ...stageEnv, MUSTER_EXTERNAL_WORKERS: "off" }).then((server) => (others.closed = server)),
 				start(url, bareEnv).then((server) => (others.bare = server)),
-				start(url, { ...stageEnv, ...meshDown }).then((server) => (others.meshed = server)),
+				start(url, meshDownEnv).then((server) => (others.meshed = server)),
 			]);
 		}, secondsForSlowMachines);
 		afterAll(async () => {
