@@ -50,6 +50,8 @@ import { openLiveSockets } from "./workers/live-sockets.ts";
 export interface Server {
 	/** Where workers and people reach it: the LAN listener's address as a URL, or MUSTER_PUBLIC_URL. */
 	readonly url: string;
+	/** Where everything but enrolling is answered: `url`, unless MUSTER_API_LISTEN is set. */
+	readonly apiUrl: string;
 	readonly metricsUrl: string;
 	readonly deps: Deps;
 	readonly jwtSecret: Secret;
@@ -151,6 +153,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
+		...(config.apiListen === undefined ? {} : { enrollOnly: enrollOnlyMessage(config.apiListen, config.serverAddr) }),
 		known: [enrollDocument, heartbeatDocument],
 		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
 		createContext: async (scope) =>
@@ -175,17 +178,27 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		app.endStreams();
 		await Promise.all(listeners.map((listener) => listener.stop(stopMs)));
 	});
-	const main = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
-	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...main, listen })));
-	if (config.apiListen !== undefined)
-		listeners.push(await listenAs("MUSTER_API_LISTEN", config.apiListen, (listen) => runtime.serve({ ...main, listen })));
+	const whole = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
+	const enrollOnly = { fetch: (request: Request, info: RequestInfo) => app.fetchEnrollOnly(request, info), bodyBytesMax, onFault };
+	const { apiListen } = config;
+	// H5: where the API has a listener of its own, the other is for new machines and knows nothing else.
+	const lan = apiListen === undefined ? whole : enrollOnly;
+	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...lan, listen })));
+	const api = apiListen && (await listenAs("MUSTER_API_LISTEN", apiListen, (listen) => runtime.serve({ ...whole, listen })));
+	if (api !== undefined) listeners.push(api);
 	const metricsListener = await listenAs("MUSTER_METRICS_LISTEN", config.metricsListen, (listen) =>
 		runtime.serve({ listen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault }),
 	);
 	listeners.push(metricsListener);
 	const [first] = listeners;
 	place.url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
-	return { url: place.url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+	const apiUrl = api === undefined ? place.url : urlOf(api.address);
+	return { url: place.url, apiUrl, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+}
+
+function enrollOnlyMessage(apiListen: ListenAddress, serverAddr: string | undefined): string {
+	const there = serverAddr ?? formatListenAddress(apiListen);
+	return `This listener (MUSTER_LISTEN) takes the enroll mutation only, one in a request: ask the API listener (MUSTER_API_LISTEN) at ${there} for everything else`;
 }
 
 /** Opens a listener; a taken port is an error that names the address, the variable and the remedy. */
