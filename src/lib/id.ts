@@ -19,6 +19,7 @@ export const idPrefixes = {
 	webhook: "whk",
 	delivery: "dlv",
 	command: "cmd",
+	stack: "stk",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;
