@@ -20,6 +20,8 @@ import "./tenant.ts";
 import "./vitals.ts";
 import "./command.ts";
 import "./command-worker.ts";
+import "./command-output.ts";
+import "./command-actions.ts";
 import "./stack.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
