@@ -22,6 +22,8 @@ import "./command.ts";
 import "./command-worker.ts";
 import "./command-output.ts";
 import "./command-actions.ts";
+import "./inventory.ts";
+import "./inventory-worker.ts";
 import "./stack.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
