@@ -20,6 +20,7 @@ import "./tenant.ts";
 import "./vitals.ts";
 import "./command.ts";
 import "./command-worker.ts";
+import "./fuse.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();
