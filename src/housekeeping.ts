@@ -1,6 +1,7 @@
 import { clearInterval, setInterval } from "node:timers";
 import type { Deps } from "./deps.ts";
 import { warnOfLeftOn } from "./auto-enrollment/left-on.ts";
+import { sweepCommands } from "./commands/sweep.ts";
 import { pruneNonces } from "./enrollment/auto-store.ts";
 import { pruneReplies } from "./enrollment/store.ts";
 import { warnOfExpiringKeys } from "./keys/expiry.ts";
@@ -29,6 +30,7 @@ export function startHousekeeping(deps: Deps): () => Promise<void> {
 		await pruneDeliveries(deps.db.sql, pruneMax);
 		await pruneFusions(deps.db.sql, pruneMax);
 		await pruneNonces(deps.db.sql, pruneMax);
+		await sweepCommands(deps, pruneMax);
 		await warnOfExpiringKeys(deps);
 		await warnOfLeftOn(deps, deps.settings.autoEnrollmentAlertHours);
 	}

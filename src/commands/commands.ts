@@ -71,7 +71,7 @@ export async function enqueueCommand(deps: Deps, tx: Tx, command: NewCommand): P
 	const detail = { command: id, params: shown };
 	await record(tx, [{ id: deps.mintId("audit"), tenantId, at, actor, action: `${kind}.requested`, subject: hostId, detail }]);
 	await append(tx, [changed(queued)]);
-	await hint(tx, "w", workerId);
+	await hint(tx, ["w", workerId]);
 	return queued;
 }
 
@@ -106,8 +106,7 @@ export async function cancelCommand(
 	const detail = { kind: command.kind, hostId: command.hostId };
 	await record(tx, [{ id: deps.mintId("audit"), tenantId, at, actor, action: "command.cancel_requested", subject: id, detail }]);
 	await append(tx, [changed(asked)]);
-	await hint(tx, "w", command.workerId);
-	await hint(tx, "r", id);
+	await hint(tx, ["w", command.workerId], ["r", id]);
 	return asked;
 }
 

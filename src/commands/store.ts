@@ -36,8 +36,9 @@ function columns(sql: Sql | Tx) {
 export const commandChannel = "muster_commands";
 
 /** Tells every server process when the transaction commits. A hint: whoever waits also looks by itself. */
-export async function hint(sql: Sql | Tx, what: "w" | "o" | "r", id: string): Promise<void> {
-	await sql`select pg_notify(${commandChannel}, ${`${what} ${id}`})`;
+export async function hint(sql: Sql | Tx, ...whats: readonly (readonly ["w" | "o" | "r", string])[]): Promise<void> {
+	const payloads = whats.map(([what, id]) => `${what} ${id}`);
+	await sql`select pg_notify(${commandChannel}, payload) from unnest(${payloads}::text[]) as payload`;
 }
 
 /** Queues a command behind those its host has. The caller holds the host's lock, which makes the order of ids the order of commits. */

@@ -21,6 +21,8 @@ import "./vitals.ts";
 import "./command.ts";
 import "./command-worker.ts";
 import "./fuse.ts";
+import "./command-output.ts";
+import "./command-actions.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();
