@@ -433,6 +433,29 @@ create table sites (
 	constraint sites_enrollment_policy_check CHECK ((enrollment_policy = ANY (ARRAY['AUTO_APPROVE'::text, 'REQUIRE_APPROVAL'::text])))
 );
 
+create table stacks (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	name text collate "C" not null,
+	revision integer not null,
+	desired_sealed text collate "C" not null,
+	services jsonb not null,
+	variables text[] collate "C" not null,
+	created_at timestamp(3) with time zone not null,
+	updated_at timestamp(3) with time zone not null,
+	updated_by text not null,
+	command_id text collate "C" not null,
+	outcome text collate "C",
+	error text,
+	constraint stacks_pkey PRIMARY KEY (id),
+	constraint stacks_tenant_id_host_id_name_key UNIQUE (tenant_id, host_id, name),
+	constraint stacks_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE,
+	constraint stacks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint stacks_outcome_check CHECK ((outcome = ANY (ARRAY['SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))
+);
+CREATE INDEX stacks_by_command ON stacks USING btree (command_id);
+
 create table tenants (
 	id text collate "C" not null,
 	slug text collate "C" not null,

@@ -40,6 +40,7 @@ import { closeCodes } from "./protocol/codes.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
+import { followStackCommands } from "./stacks/stacks.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
 
@@ -124,6 +125,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
+	undo.push(followStackCommands());
 	const commands = await openCommandHub(deps);
 	undo.push(() => commands.close());
 	undo.push(startHousekeeping(deps));

@@ -27,9 +27,12 @@ const versionSchema = v.object({ ApiVersion: v.string(), MinAPIVersion: v.option
 
 /** Finds out which API version to speak, and returns the client. Rejects with `EngineError` `docker_unavailable` when there is no engine or no common version. */
 export async function openEngine(transport: EngineTransport, options: CallOptions = {}): Promise<Engine> {
-	const response = await transport.request({ method: "GET", path: "/version", signal: quick(options.signal) });
-	const text = await readText(response.body, answerBytesMax);
-	if (response.status !== 200) throw errorOf(response.status, text);
+	const text = await quickly(options, async (signal) => {
+		const response = await transport.request({ method: "GET", path: "/version", signal });
+		const answer = await readText(response.body, answerBytesMax);
+		if (response.status !== 200) throw errorOf(response.status, answer);
+		return answer;
+	});
 	const { ApiVersion, MinAPIVersion } = validate(versionSchema, text, "/version");
 	const apiVersion = negotiate({ newest: ApiVersion, oldest: MinAPIVersion });
 	const versioned = (request: EngineRequest): EngineRequest => ({ ...request, path: `/v${apiVersion}${request.path}` });
@@ -51,8 +54,11 @@ export async function ask<S extends v.GenericSchema>(
 	request: Omit<EngineRequest, "method" | "signal">,
 	options: CallOptions = {},
 ): Promise<v.InferOutput<S>> {
-	const { body } = await engine.call({ ...request, method: "GET", signal: quick(options.signal) });
-	return validate(schema, await readText(body, answerBytesMax), request.path);
+	const text = await quickly(options, async (signal) => {
+		const { body } = await engine.call({ ...request, method: "GET", signal });
+		return readText(body, answerBytesMax);
+	});
+	return validate(schema, text, request.path);
 }
 
 /** Has something done, however long that takes, and returns the answer's text and status. Rejects with `EngineError`. */
@@ -86,9 +92,16 @@ export function validate<S extends v.GenericSchema>(schema: S, text: string, pat
 	throw new EngineError("docker_error", `Docker's answer to ${path} is not as its API says: ${where ?? "it"}: ${issue.message}`);
 }
 
-function quick(signal: AbortSignal | undefined): AbortSignal {
+async function quickly<T>({ signal }: CallOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
 	const limit = AbortSignal.timeout(quickMs);
-	return signal === undefined ? limit : AbortSignal.any([signal, limit]);
+	try {
+		return await work(signal === undefined ? limit : AbortSignal.any([signal, limit]));
+	} catch (error) {
+		if (limit.aborted && signal?.aborted !== true) {
+			throw new EngineError("docker_unavailable", `Docker did not answer within ${quickMs / 1_000} s`, { cause: error });
+		}
+		throw error;
+	}
 }
 
 async function readText(body: AsyncIterable<Uint8Array>, bytesMax: number): Promise<string> {

@@ -14,17 +14,22 @@ const eventSchema = v.object({
 export type EngineEvent = v.InferOutput<typeof eventSchema>;
 
 /**
- * What happens on the engine, until the signal ends it or the engine goes. `since`: also what happened from this time on, in seconds since
- * the epoch (with a fraction). A line that is no event is passed over: newer engines may tell of more.
+ * What happens on the engine, until the signal ends it or the engine goes. Resolves once the engine has begun to tell: nothing that happens
+ * from then on is missed. `since`: also what happened from this time on, in seconds since the epoch (with a fraction). A line that is no
+ * event is passed over: newer engines may tell of more.
  */
-export async function* engineEvents(
+export async function engineEvents(
 	engine: Engine,
 	filters: Readonly<Record<string, readonly string[]>>,
 	since: string | undefined,
 	options?: CallOptions,
-): AsyncGenerator<EngineEvent> {
+): Promise<AsyncGenerator<EngineEvent>> {
 	const query = { ...filtersOf(filters), ...(since === undefined ? {} : { since }) };
 	const { body } = await engine.call({ ...options, method: "GET", path: "/events", query });
+	return readEvents(body);
+}
+
+async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<EngineEvent> {
 	for await (const line of readJsonLines(body)) {
 		const parsed = v.safeParse(eventSchema, line);
 		if (parsed.success) yield parsed.output;

@@ -20,6 +20,7 @@ export const idPrefixes = {
 	delivery: "dlv",
 	fusion: "fus",
 	command: "cmd",
+	stack: "stk",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;
