@@ -20,6 +20,7 @@ import "./tenant.ts";
 import "./vitals.ts";
 import "./command.ts";
 import "./command-worker.ts";
+import "./fuse.ts";
 import "./command-output.ts";
 import "./command-actions.ts";
 import "./inventory.ts";

@@ -18,6 +18,7 @@ export const idPrefixes = {
 	audit: "aud",
 	webhook: "whk",
 	delivery: "dlv",
+	fusion: "fus",
 	command: "cmd",
 	stack: "stk",
 } as const;
