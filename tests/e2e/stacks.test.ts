@@ -93,15 +93,16 @@ describe.skipIf(!hasEngine)("H12: stacks from the API to the engine (needs a Doc
 		await startServer("bun");
 		const site = await newSite(server);
 		settings = { ...settings, MUSTER_SITE_CODE: site.siteCode, MUSTER_ENROLL_TOKEN: site.key };
-		// As fusing leaves it on both sides.
-		const grant = { provider: "DOCKER", engineId: docker("info", "--format", "{{.ID}}"), atMs: Date.now() };
-		machine.write("fuse.json", JSON.stringify({ version: 1, proof: null, grant }));
 		workers.push(await runWorker(machine, [], settings));
 		hostId = await until("the host", async () => {
 			const { hosts } = await asAdmin(server, "{ hosts { nodes { id state } } }");
 			return hosts.nodes[0]?.state === "MONITORING" ? String(hosts.nodes[0].id) : undefined;
 		});
-		await database.db.sql`update hosts set state = 'FUSED', last_known_state = 'FUSED', fuse_provider = 'DOCKER' where id = ${hostId}`;
+		await asAdmin(server, "mutation ($id: ID!) { fuseHost(id: $id, provider: DOCKER) { host { state } } }", { id: hostId });
+		await until("the host fused", async () => {
+			const { host } = await asAdmin(server, "query ($id: ID) { host(id: $id) { state } }", { id: hostId });
+			return host.state === "FUSED";
+		});
 	}, testMs);
 	afterEach(() => sweep(name), testMs);
 	afterAll(async () => {
@@ -142,10 +143,7 @@ describe.skipIf(!hasEngine)("H12: stacks from the API to the engine (needs a Doc
 	const deploy = async (colour = "red") =>
 		(await change(server, "deployStack", { hostId, name, compose: compose(colour), environment })).command;
 	const inTheMiddle = () =>
-		until(
-			"db is made",
-			() => ids()["db-1"] !== undefined && docker("inspect", "--format", "{{.State.Running}}", `${name}-db-1`) === "true",
-		);
+		until("db runs", () => docker("ps", "--quiet", "--filter", `name=^${name}-db-1$`, "--filter", "status=running") !== "");
 	const stack = async () =>
 		(
 			await asAdmin(
