@@ -83,7 +83,7 @@ const lookups = [
 	'host(id: "host_none") { id }',
 	'node(id: "wrk_none") { id }',
 	'command(id: "cmd_none") { id }',
-	'stack(hostId: "host_none", name: "s") { id }',
+	'stack(id: "stk_none") { id }',
 	"autoEnrollment { enabled }",
 	"tenant { slug }",
 ];

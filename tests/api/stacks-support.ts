@@ -38,6 +38,7 @@ export function refused(...args: Parameters<typeof change>): Promise<string> {
 
 /** A stack by host and name; null when there is none. */
 export async function stackOf(server: Server, hostId: string, name: string) {
-	const query = `query ($hostId: ID!, $name: String!) { stack(hostId: $hostId, name: $name) { id revision state error services { name replicas running } } }`;
-	return (await asAdmin(server, query, { hostId, name })).stack;
+	const query = "query ($hostId: ID) { host(id: $hostId) { stacks { id name revision state error services { name replicas running } } } }";
+	const { host } = await asAdmin(server, query, { hostId });
+	return host.stacks.find((it: { readonly name: string }) => it.name === name) ?? null;
 }

@@ -5,7 +5,7 @@ import { createServer, connect, type Server } from "node:net";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
 import { asAdmin, type Muster, startMuster } from "../support/muster.ts";
 import { readOutput, textOf } from "../api/commands-support.ts";
-import { change } from "../api/stacks-support.ts";
+import { change, stackOf } from "../api/stacks-support.ts";
 import { newSite } from "../api/support.ts";
 import type { RuntimeName } from "../support/runtimes.ts";
 import { Machine, type RunningWorker, runWorker } from "../worker/support.ts";
@@ -144,14 +144,7 @@ describe.skipIf(!hasEngine)("H12: stacks from the API to the engine (needs a Doc
 		(await change(server, "deployStack", { hostId, name, compose: compose(colour), environment })).command;
 	const inTheMiddle = () =>
 		until("db runs", () => docker("ps", "--quiet", "--filter", `name=^${name}-db-1$`, "--filter", "status=running") !== "");
-	const stack = async () =>
-		(
-			await asAdmin(
-				server,
-				"query ($hostId: ID!, $name: String!) { stack(hostId: $hostId, name: $name) { state revision services { name replicas } } }",
-				{ hostId, name },
-			)
-		).stack;
+	const stack = () => stackOf(server, hostId, name);
 
 	test(
 		"three services are deployed, scaled, changed one by one and removed, with a line of output for each thing that is done",
