@@ -1,4 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { reseal } from "../../src/keys/reseal.ts";
+import { masterKeyId, openVault, sealedUnder } from "../../src/keys/vault.ts";
+import { systemRandom } from "../../src/lib/random.ts";
+import { Secret } from "../../src/lib/secret.ts";
 import { asAdmin } from "../support/muster.ts";
 import { type ScriptedWorker, scriptedWorker } from "../support/scripted-worker.ts";
 import { until } from "../support/until.ts";
@@ -196,5 +200,20 @@ onEachRuntime("stacks", (bench: Bench) => {
 			"it is sealed",
 			async () => (await db.sql`select 1 from stacks where id = ${stack.id} and desired_sealed like 'v1.%'`).length === 1,
 		);
+	});
+
+	test("a rotation of the master key seals stacks anew, and they still open (A2)", async () => {
+		const host = await newHost(bench, "FUSED");
+		const { stack } = await deploy(host.hostId);
+		const { db } = bench.database;
+		const [old, next] = [5, 6].map((byte) => new Secret(Buffer.alloc(32, byte).toString("base64"))) as [Secret, Secret];
+		const under = async () =>
+			(await db.sql`select desired_sealed as it from stacks where id = ${stack.id}`).map(({ it }) => sealedUnder(String(it)));
+		await reseal({ db }, openVault(next, [old], systemRandom));
+		expect(await under()).toEqual([masterKeyId(next)]);
+		await reseal({ db }, openVault(old, [next], systemRandom));
+		expect(await under()).toEqual([masterKeyId(old)]);
+		const reply = await asAdmin(bench.server, "query ($id: ID!) { stack(id: $id) { compose } }", { id: stack.id });
+		expect(reply.stack.compose).toBe(compose);
 	});
 });
