@@ -17,6 +17,7 @@ import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
 import { followCommands } from "./fuse/docker.ts";
+import { openFuseRunner } from "./fuse/runner.ts";
 import { openFuseWatchdog } from "./fuse/watchdog.ts";
 import { createContext, type GraphQLContext } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
@@ -128,6 +129,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(followStackCommands());
 	const commands = await openCommandHub(deps);
 	undo.push(() => commands.close());
+	const runner = openFuseRunner(deps, commands);
+	undo.push(() => runner.close());
 	undo.push(startHousekeeping(deps));
 	undo.push(followCommands());
 	const watchdog = openFuseWatchdog(deps);

@@ -3,7 +3,7 @@ import { type CommandKind, type CommandParams, commandKinds, commandParams } fro
 import { doDeployAgent, doRemoveAgent } from "./commands-agent.ts";
 import { doCreate, doInspect, doPull, doRemove, doRestart, doStart, doStop } from "./commands-containers.ts";
 import { doGrant, doProve, doRevoke } from "./commands-fuse.ts";
-import type { CommandContext, type Doer, type EngineContext, type PlainDoer } from "./commands-kind.ts";
+import type { CommandContext, Doer, EngineContext, PlainDoer } from "./commands-kind.ts";
 import { doStack } from "./commands-stacks.ts";
 import { doExec, doLogs } from "./commands-streams.ts";
 
