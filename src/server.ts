@@ -17,6 +17,7 @@ import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
 import { followCommands } from "./fuse/docker.ts";
+import { openFuseRunner } from "./fuse/runner.ts";
 import { openFuseWatchdog } from "./fuse/watchdog.ts";
 import { createContext, type GraphQLContext } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
@@ -36,8 +37,12 @@ import { idMint } from "./lib/id.ts";
 import type { Log } from "./lib/log.ts";
 import { systemRandom } from "./lib/random.ts";
 import type { Secret } from "./lib/secret.ts";
+import { openHeadscale } from "./mesh/headscale.ts";
+import { noMesh } from "./mesh/none.ts";
+import { startMeshWork } from "./mesh/work.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
+import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
@@ -98,6 +103,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(() => bus.close());
 
 	const place = { url: config.publicUrl ?? urlOf(config.listen) };
+	const mesh = config.mesh === undefined ? noMesh : openHeadscale(config.mesh, { clock: systemClock, log, metrics });
 	const deps: Deps = {
 		db,
 		bus,
@@ -106,6 +112,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		clock: systemClock,
 		random: systemRandom,
 		mintId: idMint(systemClock, systemRandom),
+		mesh,
 		hasher: openHasher(metrics),
 		vault: openVault(keys.current, keys.former, systemRandom),
 		settings: {
@@ -129,10 +136,13 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(followStackCommands());
 	const commands = await openCommandHub(deps);
 	undo.push(() => commands.close());
+	const runner = openFuseRunner(deps, commands);
+	undo.push(() => runner.close());
 	undo.push(startHousekeeping(deps));
 	undo.push(followCommands());
 	const watchdog = openFuseWatchdog(deps);
 	undo.push(() => watchdog.close());
+	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
@@ -153,6 +163,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
+		known: [enrollDocument, heartbeatDocument],
 		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
@@ -161,7 +172,9 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 				() => undefined,
 				() => "PostgreSQL does not answer",
 			);
-			return [{ name: "database", ok: away === undefined, reason: away }];
+			const database = { name: "database", ok: away === undefined, reason: away };
+			// All servers see the same mesh, and only host tokens need it: a load balancer that sent them nobody would make one outage two.
+			return mesh.provider === "none" ? [database] : [database, { name: "mesh", ...mesh.state(), optional: true }];
 		},
 	});
 	const live = openLiveSockets(bus);
