@@ -5,7 +5,16 @@ import { boundedMap } from "../src/lib/bounded-map.ts";
 import type { Log } from "../src/lib/log.ts";
 import type { EngineReport, HostEventReport } from "../src/protocol/commands.ts";
 import type { Connected, Docker } from "./docker.ts";
-import { changesContainers, engineReport, eventFilters, eventKey, eventMs, eventReport, noEngineReport } from "./docker-view.ts";
+import {
+	changesContainers,
+	engineReport,
+	eventFilters,
+	eventKey,
+	eventMs,
+	eventReport,
+	firstBatch,
+	noEngineReport,
+} from "./docker-view.ts";
 import { reasonOf } from "./fatal.ts";
 import type { Uplink } from "./uplink.ts";
 import type { Timers } from "./timers.ts";
@@ -184,7 +193,7 @@ class Watch implements DockerWatch {
 		if (this.#sending || this.#deps.uplink.socket === undefined) return;
 		this.#sending = true;
 		while (this.#events.length > 0 && !this.#ending.signal.aborted) {
-			const batch = this.#events.slice(0, batchMax);
+			const batch = firstBatch(this.#events, batchMax);
 			const sent = await this.#deps.uplink.reportEvents(batch);
 			if (sent === "unsent") break;
 			// What the bound dropped meanwhile was the oldest, so of this batch.
