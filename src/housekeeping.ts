@@ -6,6 +6,7 @@ import { pruneNonces } from "./enrollment/auto-store.ts";
 import { pruneReplies } from "./enrollment/store.ts";
 import { warnOfExpiringKeys } from "./keys/expiry.ts";
 import { pruneEvents } from "./events/store.ts";
+import { pruneFusions } from "./fuse/store.ts";
 import { pruneHostEvents } from "./inventory/events-store.ts";
 import { sweepStaleHosts } from "./hosts/hosts.ts";
 import { pruneDeliveries } from "./webhooks/store.ts";
@@ -28,6 +29,7 @@ export function startHousekeeping(deps: Deps): () => Promise<void> {
 		await pruneReplies(deps.db.sql, deps.clock.now(), pruneMax);
 		await pruneEvents(deps.db.sql, pruneMax);
 		await pruneDeliveries(deps.db.sql, pruneMax);
+		await pruneFusions(deps.db.sql, pruneMax);
 		await pruneNonces(deps.db.sql, pruneMax);
 		await sweepCommands(deps, pruneMax);
 		await pruneHostEvents(deps.db.sql, pruneMax);

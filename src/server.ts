@@ -16,6 +16,9 @@ import { createLimiter } from "./enrollment/limiter.ts";
 import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
+import { followCommands } from "./fuse/docker.ts";
+import { openFuseRunner } from "./fuse/runner.ts";
+import { openFuseWatchdog } from "./fuse/watchdog.ts";
 import { createContext, type GraphQLContext } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
@@ -43,6 +46,7 @@ import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
+import { followStackCommands } from "./stacks/stacks.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
 
@@ -122,6 +126,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 			sharedSecret: config.sharedSecret ?? null,
 			publicUrl: () => place.url,
 			webhookPrivateAddresses: config.webhookPrivateAddresses,
+			fuseDeadlineSeconds: config.fuseDeadlineSeconds,
+			portainer: config.portainer ?? null,
 		},
 	};
 	await checkSealed(deps);
@@ -129,9 +135,15 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
+	undo.push(followStackCommands());
 	const commands = await openCommandHub(deps);
 	undo.push(() => commands.close());
+	const runner = openFuseRunner(deps, commands);
+	undo.push(() => runner.close());
 	undo.push(startHousekeeping(deps));
+	undo.push(followCommands());
+	const watchdog = openFuseWatchdog(deps);
+	undo.push(() => watchdog.close());
 	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());

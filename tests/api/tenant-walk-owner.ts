@@ -11,6 +11,7 @@ import { until } from "../support/until.ts";
 import type { FakeHeadscale } from "../support/fakes/headscale.ts";
 import type { Receiver } from "../unit/webhooks/receiver.ts";
 import { type Bench, enroll, heartbeat, newSource } from "./support.ts";
+import { stackFor } from "./tenant-walk-stacks.ts";
 import { stock } from "./tenant-walk-stock.ts";
 import { withOtherSecret } from "./refusals-ways.ts";
 
@@ -155,6 +156,7 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 	await enroll(server, bySiteKey(slug, open, key, { ...facts(), requestedId: bySite.workerId }), source);
 
 	const things = await stock(server, { host: bySite, mark, db, tag, does });
+	const stack = await stackFor(db, bySite, mark, secret, does);
 
 	const label = { key: `${tag}-key`, value: `${tag}-value` };
 	const create = mutate("createEnrollmentKey", "CreateEnrollmentKeyInput", "secret key { id }");
@@ -210,6 +212,7 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 		cidrs,
 		webhookUrl,
 		...things,
+		...stack,
 		siteCode: open,
 		key,
 		enrollmentKey,
