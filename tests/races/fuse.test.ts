@@ -92,7 +92,8 @@ test("two servers that pick up one expired fusion give it up once (H11)", async 
 	await expire(hostId);
 	let ended = 0;
 	const give = (from: Pipeline) => async () => {
-		ended += await expireFusions(from.deps);
+		const own = await expireFusions(from.deps);
+		ended += own;
 	};
 	await inThisOrder(hostId, give(one), give(two));
 	expect(ended).toBe(1);
