@@ -25,6 +25,7 @@ import type { HeadscaleConfig } from "./mesh/headscale.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { ListenAddress } from "./lib/address.ts";
+import type { Retention } from "./retention.ts";
 
 /** The server's configuration, parsed once from the environment (DESIGN.md, server variables) and frozen. */
 export interface Config {
@@ -68,6 +69,8 @@ export interface Config {
 	/** CIDRs whose X-Forwarded-For is believed. */
 	readonly trustedProxies: readonly string[];
 	readonly introspection: boolean;
+	/** How long records are kept. */
+	readonly retention: Retention;
 	readonly log: { readonly level: LogLevel; readonly format: LogFormat };
 }
 
@@ -115,6 +118,10 @@ const fields = {
 	MUSTER_HEADSCALE_PUBLIC_URL: urlField(),
 	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
 	MUSTER_INTROSPECTION: switchField(),
+	MUSTER_RETENTION_ATTEMPTS_DAYS: wholeNumberField(1, 36_500, "days"),
+	MUSTER_RETENTION_ATTEMPTS_MAX: wholeNumberField(1_000, 1_000_000_000, "attempts"),
+	MUSTER_RETENTION_AUDIT_DAYS: wholeNumberField(1, 36_500, "days"),
+	MUSTER_RETENTION_ALERTS_DAYS: wholeNumberField(1, 36_500, "days"),
 	MUSTER_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]),
 	MUSTER_LOG_FORMAT: oneOf(["text", "json"]),
 } satisfies Record<string, Field<unknown>>;
@@ -179,6 +186,12 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		fuseDeadlineSeconds: values.MUSTER_FUSE_DEADLINE_SECONDS ?? 120,
 		portainer: portainerOf(values),
 		introspection: values.MUSTER_INTROSPECTION ?? true,
+		retention: Object.freeze({
+			attemptsDays: values.MUSTER_RETENTION_ATTEMPTS_DAYS ?? 90,
+			attemptsMax: values.MUSTER_RETENTION_ATTEMPTS_MAX ?? 5_000_000,
+			auditDays: values.MUSTER_RETENTION_AUDIT_DAYS ?? 400,
+			alertsDays: values.MUSTER_RETENTION_ALERTS_DAYS ?? 90,
+		}),
 		log: Object.freeze({ level: values.MUSTER_LOG_LEVEL ?? "info", format: values.MUSTER_LOG_FORMAT ?? "text" }),
 	};
 	return { ok: true, config: Object.freeze(config) };

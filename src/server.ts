@@ -19,7 +19,7 @@ import { openPostgresBus } from "./events/postgres-bus.ts";
 import { followCommands } from "./fuse/docker.ts";
 import { openFuseRunner } from "./fuse/runner.ts";
 import { openFuseWatchdog } from "./fuse/watchdog.ts";
-import { createContext, type GraphQLContext } from "./graphql/context.ts";
+import { createContext, type GraphQLContext, sharingOf } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
 import { createDistribution } from "./http/distribution.ts";
@@ -140,7 +140,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(() => commands.close());
 	const runner = openFuseRunner(deps, commands);
 	undo.push(() => runner.close());
-	undo.push(startHousekeeping(deps));
+	undo.push(startHousekeeping(deps, config.retention));
 	undo.push(followCommands());
 	const watchdog = openFuseWatchdog(deps);
 	undo.push(() => watchdog.close());
@@ -182,7 +182,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	});
 	const live = openLiveSockets(bus);
 	undo.push(() => live.close());
-	const sockets = createSockets<Principal, GraphQLContext>({ app, ...socketHooks(deps, authenticator, live) });
+	const sockets = createSockets<Principal, GraphQLContext>({ app, share: sharingOf, ...socketHooks(deps, authenticator, live) });
 
 	const listeners: Listener[] = [];
 	const onFault = (error: unknown) => log.error("http.fault", { error });

@@ -27,9 +27,6 @@ import "./command-actions.ts";
 import "./inventory.ts";
 import "./inventory-worker.ts";
 import "./stack.ts";
-import "./stack.ts";
-import "./inventory.ts";
-import "./inventory-worker.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();

@@ -47,6 +47,7 @@ test("an empty environment is a complete configuration, closed to the outside", 
 		portainer: undefined,
 		trustedProxies: [],
 		introspection: true,
+		retention: { attemptsDays: 90, attemptsMax: 5_000_000, auditDays: 400, alertsDays: 90 },
 		log: { level: "info", format: "text" },
 	});
 });
@@ -83,6 +84,10 @@ test("every variable reaches the configuration", () => {
 		MUSTER_HEADSCALE_PUBLIC_URL: "http://192.0.2.1:8080",
 		MUSTER_EVENT_BUS: "postgres",
 		MUSTER_INTROSPECTION: "off",
+		MUSTER_RETENTION_ATTEMPTS_DAYS: "7",
+		MUSTER_RETENTION_ATTEMPTS_MAX: "1000",
+		MUSTER_RETENTION_AUDIT_DAYS: "3650",
+		MUSTER_RETENTION_ALERTS_DAYS: "1",
 		MUSTER_LOG_LEVEL: "debug",
 		MUSTER_LOG_FORMAT: "json",
 	});
@@ -98,6 +103,7 @@ test("every variable reaches the configuration", () => {
 		externalWorkers: false,
 		heartbeatSeconds: 5,
 		staleSeconds: 30,
+		retention: { attemptsDays: 7, attemptsMax: 1_000, auditDays: 3_650, alertsDays: 1 },
 		rateLimitPerMinute: 20,
 		lockout: { failures: 5, seconds: 7_200 },
 		trustedProxies: ["10.0.0.0/8", "2001:db8::1"],
