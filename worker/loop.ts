@@ -11,6 +11,7 @@ import type { Vitals } from "./facts.ts";
 import type { Credential, Identity } from "./identity.ts";
 import { lockTouchMs } from "./lock.ts";
 import { initialState, machine } from "./machine.ts";
+import { joinEvent, type Mesh, type MeshPlan, noMesh } from "./mesh-port.ts";
 import type { CheckVerdict, Effect, Event, State } from "./machine-state.ts";
 import type { OpenSocket, Socket } from "./socket.ts";
 import type { Timers } from "./timers.ts";
@@ -26,6 +27,8 @@ export interface LoopDeps {
 	readonly readVitals: () => Vitals;
 	/** Says that this worker still holds its state directory; false when another took it. */
 	readonly touchLock: () => boolean;
+	/** Absent: this host is on none. */
+	readonly mesh?: Mesh;
 	/** Is told of every step of the machine, for the metrics. */
 	readonly observe?: (event: Event, state: State, effects: readonly Effect[]) => void;
 }
@@ -42,6 +45,10 @@ export interface Assignment {
 	readonly enrollOnlySeconds: number | undefined;
 	/** Where to report with an identity. */
 	readonly endpointFor: (identity: Identity) => Endpoint;
+	/** The mesh this host is to be on with an identity; undefined: none. */
+	readonly meshFor?: (identity: Identity) => MeshPlan | undefined;
+	/** The configuration holds a key, even if only a one-use token. */
+	readonly hasEntry?: boolean;
 	/** The name to report under; undefined: none is sent. */
 	readonly nameFor: (identity: Identity) => string | undefined;
 }
@@ -79,6 +86,7 @@ class MachineLoop implements Loop {
 	readonly #finish: (code: number) => void;
 	readonly #deps: LoopDeps;
 	readonly #work: Assignment;
+	readonly #mesh: Mesh;
 	readonly #ending = new AbortController();
 	/** What calls each wait off; one of each name at most. */
 	readonly #waits = new Map<WaitName, () => void>();
@@ -93,6 +101,8 @@ class MachineLoop implements Loop {
 		({ promise: this.done, resolve: this.#finish } = Promise.withResolvers<number>());
 		this.#deps = deps;
 		this.#work = work;
+		this.#mesh = deps.mesh ?? noMesh;
+		this.#mesh.onLost((why) => this.#dispatch({ kind: "meshLost", why }));
 		this.#bootId = Buffer.from(deps.random.bytes(16)).toString("hex");
 		this.#identity = work.identity;
 		this.#beatSeconds = work.identity?.server?.heartbeatSeconds ?? heartbeatSecondsDefault;
@@ -111,6 +121,8 @@ class MachineLoop implements Loop {
 			thenExit,
 			signed: this.#work.enrollment?.signed ?? false,
 			again: this.#work.enrollsAgain,
+			entry: this.#work.hasEntry ?? false,
+			mesh: this.#identity !== undefined && this.#meshPlan() !== undefined,
 		});
 	}
 
@@ -146,6 +158,10 @@ class MachineLoop implements Loop {
 				const jitterMs = fullJitter(backoff, effect.failures, this.#deps.random.fraction());
 				return this.#wait("due", effect.seconds * 1_000 + jitterMs, () => this.#dispatch({ kind: "due" }));
 			}
+			case "join":
+				return this.#dispatch(await joinEvent(this.#mesh, this.#meshPlan(), this.#ending.signal));
+			case "hangUp":
+				return this.#hangUp();
 			case "connect":
 				return this.#connect();
 			case "check":
@@ -177,13 +193,36 @@ class MachineLoop implements Loop {
 		if (kept.identity === undefined) return this.#dispatch({ kind: "unsealable", why: kept.why });
 		this.#identity = kept.identity;
 		this.#beatSeconds = enrolled.heartbeatIntervalSeconds;
-		this.#dispatch({ kind: "stored", workerId: enrolled.workerId, name: enrolled.name, outcome: enrolled.outcome });
+		const { workerId, name, outcome } = enrolled;
+		this.#dispatch({ kind: "stored", workerId, name, outcome, mesh: this.#meshPlan() !== undefined });
 	}
 
-	#connect(): void {
+	async #hangUp(): Promise<void> {
+		const socket = this.#socket;
+		this.#socket = undefined;
+		this.#calm("due", "pong", "reply");
+		await socket?.close();
+	}
+
+	#connect(): void | Promise<void> {
+		const endpoint = this.#work.endpointFor(this.#known());
+		if (this.#deps.mesh === undefined) return this.#open(endpoint);
+		return this.#connectOver(endpoint);
+	}
+
+	async #connectOver(endpoint: Endpoint): Promise<void> {
+		const state = this.#state;
+		const route = await this.#mesh.route(endpoint);
+		// It may have been told to stop, or have lost its login, meanwhile.
+		if (this.#state !== state) return;
+		if ("http" in route) return this.#open(route);
+		this.#dispatch({ kind: "closed", code: 1006, why: route.why, upgradeStatus: undefined, nowMs: this.#deps.clock.monotonic() });
+	}
+
+	#open(endpoint: Endpoint): void {
 		const { clock, openSocket } = this.#deps;
 		const known = this.#known();
-		this.#socket = openSocket(this.#work.endpointFor(known), known.credential, this.#work.nameFor(known), {
+		this.#socket = openSocket(endpoint, known.credential, this.#work.nameFor(known), {
 			opened: () => this.#dispatch({ kind: "opened", nowMs: clock.monotonic() }),
 			closed: (end) => {
 				this.#socket = undefined;
@@ -197,7 +236,8 @@ class MachineLoop implements Loop {
 
 	async #check(): Promise<void> {
 		const known = this.#known();
-		const verdict = await this.#deps.check(this.#work.endpointFor(known), known.credential, this.#ending.signal);
+		const route = await this.#mesh.route(this.#work.endpointFor(known));
+		const verdict = "http" in route ? await this.#deps.check(route, known.credential, this.#ending.signal) : "unreachable";
 		this.#dispatch({ kind: "checked", verdict, nowMs: this.#deps.clock.monotonic() });
 	}
 
@@ -206,8 +246,8 @@ class MachineLoop implements Loop {
 		if (socket === undefined) return;
 		this.#wait("reply", beatReplyMs, () => socket.terminate());
 		this.#sequence += 1;
-		const vitals = this.#deps.readVitals();
-		const event = await socket.beat({ ...vitals, bootId: this.#bootId, sequence: this.#sequence }).then(
+		const [vitals, mesh] = [this.#deps.readVitals(), this.#mesh.vitals()];
+		const event = await socket.beat({ ...vitals, ...(mesh === undefined ? {} : { mesh }), bootId: this.#bootId, sequence: this.#sequence }).then(
 			(reply): Event => ({ kind: "beatAnswered", nextInSeconds: reply.nextInSeconds }),
 			(error: unknown): Event => ({ kind: "beatFailed", why: reasonOf(error) }),
 		);
@@ -242,12 +282,17 @@ class MachineLoop implements Loop {
 			await Promise.race([socket.close(), late]);
 			cancel();
 		}
+		await this.#mesh.close();
 		this.#finish(code);
 	}
 
 	#enrollment(): Enrollment {
 		if (this.#work.enrollment === undefined) throw new Error("Cannot enroll: no enrollment was prepared");
 		return this.#work.enrollment;
+	}
+
+	#meshPlan(): MeshPlan | undefined {
+		return this.#deps.mesh === undefined ? undefined : this.#work.meshFor?.(this.#known());
 	}
 
 	#known(): Identity {

@@ -14,7 +14,7 @@ const claim: Claim = {
 	again: false,
 	why: "no answer yet",
 };
-const link: Link = { again: undefined, failures: 0, doubt: undefined, replaced: 0, why: "" };
+const link: Link = { again: undefined, entry: undefined, failures: 0, doubt: undefined, replaced: 0, why: "" };
 const enrolled: Enrolled = {
 	__typename: "Enrolled",
 	workerId: "wrk_1",
