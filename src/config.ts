@@ -7,6 +7,8 @@ import {
 	type Field,
 	issuerField,
 	lockoutField,
+	meshTagsField,
+	meshUserField,
 	oneOf,
 	postgresUrlField,
 	secondsField,
@@ -17,6 +19,8 @@ import {
 	urlField,
 	wholeNumberField,
 } from "./config-fields.ts";
+import { meshConfig, meshProblems } from "./config-mesh.ts";
+import type { HeadscaleConfig } from "./mesh/headscale.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { ListenAddress } from "./lib/address.ts";
@@ -52,6 +56,8 @@ export interface Config {
 	/** Refused attempts a minute per scope and source. */
 	readonly rateLimitPerMinute: number;
 	readonly lockout: { readonly failures: number; readonly seconds: number };
+	/** The mesh that host tokens let onto; undefined: none. */
+	readonly mesh: HeadscaleConfig | undefined;
 	/** Whether webhooks may be sent to addresses that are not public. */
 	readonly webhookPrivateAddresses: boolean;
 	/** CIDRs whose X-Forwarded-For is believed. */
@@ -90,7 +96,12 @@ const fields = {
 	MUSTER_LOCKOUT: lockoutField(),
 	MUSTER_TRUSTED_PROXIES: cidrsField(),
 	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: switchField(),
-	MUSTER_MESH: oneOf(["none"], ["headscale"]),
+	MUSTER_MESH: oneOf(["none", "headscale"]),
+	MUSTER_HEADSCALE_URL: urlField(),
+	MUSTER_HEADSCALE_API_KEY: secretField(16),
+	MUSTER_HEADSCALE_USER: meshUserField(),
+	MUSTER_HEADSCALE_TAGS: meshTagsField(),
+	MUSTER_HEADSCALE_PUBLIC_URL: urlField(),
 	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
 	MUSTER_INTROSPECTION: switchField(),
 	MUSTER_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]),
@@ -98,17 +109,7 @@ const fields = {
 } satisfies Record<string, Field<unknown>>;
 
 /** Documented variables of parts that this version does not have; a value for one would be ignored, so it stops the start. */
-const later = [
-	"MUSTER_HEADSCALE_URL",
-	"MUSTER_HEADSCALE_API_KEY",
-	"MUSTER_HEADSCALE_USER",
-	"MUSTER_HEADSCALE_TAGS",
-	"MUSTER_HEADSCALE_PUBLIC_URL",
-	"MUSTER_FUSE_DEADLINE_SECONDS",
-	"MUSTER_PORTAINER_URL",
-	"MUSTER_PORTAINER_API_KEY",
-	"NATS_URL",
-] as const;
+const later = ["MUSTER_FUSE_DEADLINE_SECONDS", "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY", "NATS_URL"] as const;
 
 /**
  * Parses the environment. Pure but for `readFile`, which `_FILE` twins need. Every problem is reported at once;
@@ -128,6 +129,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	}
 	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
+	problems.push(...meshProblems(env, values.MUSTER_MESH));
 	if (problems.length > 0) return { ok: false, problems };
 
 	const databaseUrl = values.DATABASE_URL;
@@ -154,6 +156,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		rateLimitPerMinute: values.MUSTER_RATE_LIMIT ?? 10,
 		lockout: Object.freeze(values.MUSTER_LOCKOUT ?? { failures: 10, seconds: 900 }),
 		trustedProxies: Object.freeze(values.MUSTER_TRUSTED_PROXIES ?? []),
+		mesh: meshConfig(values),
 		webhookPrivateAddresses: values.MUSTER_WEBHOOK_PRIVATE_ADDRESSES ?? false,
 		introspection: values.MUSTER_INTROSPECTION ?? true,
 		log: Object.freeze({ level: values.MUSTER_LOG_LEVEL ?? "info", format: values.MUSTER_LOG_FORMAT ?? "text" }),

@@ -1,3 +1,4 @@
+import type { FreshMeshKey } from "./request.ts";
 import type { EnrollmentMethod, Outcome, PendingReason, Refusal } from "../protocol/codes.ts";
 
 /** What the enrolling worker is told. */
@@ -12,20 +13,10 @@ export type EnrollResult =
 			readonly apiKey: string | null;
 			readonly sealedApiKey: string | null;
 			/** Only for a host token, where there is a mesh. */
-			readonly mesh: MeshJoinResult | null;
+			readonly mesh: FreshMeshKey | null;
 	  }
 	| { readonly kind: "pending"; readonly workerId: string; readonly reason: PendingReason }
 	| { readonly kind: "rejected"; readonly reason: Refusal; readonly message: string; readonly retryAfterSeconds: number | null };
-
-/** How a worker is to join the mesh. */
-export interface MeshJoinResult {
-	readonly provider: string;
-	readonly controlUrl: string;
-	/** Exactly one of the two is set, as of the API key. */
-	readonly authKey: string | null;
-	readonly sealedAuthKey: string | null;
-	readonly serverMeshAddress: string | null;
-}
 
 /** A refusal that came before the verdict: malformed, limited or unproven. It joins the batch only to be recorded. */
 export interface EarlyRefusal {

@@ -1,4 +1,6 @@
-import type { EnrollResult, MeshJoinResult } from "../enrollment/result.ts";
+import type { FreshMeshKey } from "../enrollment/request.ts";
+import type { EnrollResult } from "../enrollment/result.ts";
+import type { RealMesh } from "../mesh/port.ts";
 import { pendingRetrySeconds } from "../enrollment/limits.ts";
 import { refusalStatus } from "../protocol/codes.ts";
 import { builder } from "./builder.ts";
@@ -59,7 +61,7 @@ const EnrollInput = builder.inputType("EnrollInput", {
 	}),
 });
 
-const MeshJoin = builder.objectRef<MeshJoinResult>("MeshJoin").implement({
+const MeshJoin = builder.objectRef<FreshMeshKey & Pick<RealMesh, "provider" | "controlUrl">>("MeshJoin").implement({
 	description: "How the worker joins the mesh: with a single-use key, in time.",
 	fields: (t) => ({
 		provider: t.exposeString("provider"),
@@ -69,7 +71,11 @@ const MeshJoin = builder.objectRef<MeshJoinResult>("MeshJoin").implement({
 			nullable: true,
 			description: "Only with a reply key: sealed like sealedApiKey, with the HPKE info `muster-enroll-mesh-v1`.",
 		}),
-		serverMeshAddress: t.exposeString("serverMeshAddress", { nullable: true, description: "Where this server answers on the mesh." }),
+		serverMeshAddress: t.string({
+			nullable: true,
+			description: "Where this server answers on the mesh (MUSTER_SERVER_ADDR).",
+			resolve: (_, __, { deps }) => deps.settings.serverAddress,
+		}),
 	}),
 });
 
@@ -89,7 +95,13 @@ const Enrolled = builder.objectRef<Extract<EnrollResult, { kind: "enrolled" }>>(
 			description: "Where everything after this call goes; null: where this call went.",
 			resolve: (_, __, { deps }) => deps.settings.serverAddress,
 		}),
-		mesh: t.expose("mesh", { type: MeshJoin, nullable: true, description: "Only for a host token, on a server that has a mesh." }),
+		mesh: t.field({
+			type: MeshJoin,
+			nullable: true,
+			description: "Only for a host token, on a server that has a mesh.",
+			resolve: ({ mesh: key }, _, { deps: { mesh } }) =>
+				key === null || mesh.provider === "none" ? null : { ...key, provider: mesh.provider, controlUrl: mesh.controlUrl },
+		}),
 		heartbeatIntervalSeconds: t.int({ resolve: (_, __, { deps }) => deps.settings.heartbeatSeconds }),
 	}),
 });

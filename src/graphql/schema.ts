@@ -18,6 +18,7 @@ import "./onboarding.ts";
 import "./collision.ts";
 import "./tenant.ts";
 import "./vitals.ts";
+import "./mesh.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
-import { type Metrics, webhookResults } from "./port.ts";
+import { meshBreakers, meshCallResults, meshCalls, meshMints, type Metrics, webhookResults } from "./port.ts";
 
 /** Paths as metrics know them; everything else is `other`, so that a scanner cannot grow the series. */
 export const routes = ["/graphql", "/graphiql", "/health/live", "/health/ready", "/install.sh", "/download", "other"] as const;
@@ -47,6 +47,15 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	const lag = gauge("muster_events_lag_seconds", "Age of the newest event when it was delivered");
 	const degraded = counter("muster_degraded_hosts_total", "Hosts that became DEGRADED");
 	const webhooks = counter("muster_webhook_attempts_total", "Attempts to send a webhook by what they came to", ["result"]);
+	const mints = counter("muster_mesh_mints_total", "Mesh keys asked for by what came of it", ["result"]);
+	const meshSeconds = new Histogram({
+		name: "muster_mesh_call_seconds",
+		help: "Time that calls to the mesh took",
+		labelNames: ["call", "result"],
+		buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+		registers: [registry],
+	});
+	const breaker = gauge("muster_mesh_breaker", "1 for what the mesh's circuit breaker is", ["state"]);
 	const http = counter("muster_http_requests_total", "HTTP requests answered by route and status class", ["route", "status"]);
 
 	for (const method of enrollmentMethods) {
@@ -55,6 +64,9 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	}
 	for (const reason of refusals) rejections.inc({ reason }, 0);
 	for (const result of webhookResults) webhooks.inc({ result }, 0);
+	for (const result of meshMints) mints.inc({ result }, 0);
+	for (const call of meshCalls) for (const result of meshCallResults) meshSeconds.zero({ call, result });
+	for (const state of meshBreakers) breaker.set({ state }, state === "closed" ? 1 : 0);
 	for (const kind of ["worker", "operator"]) sockets.set({ kind }, 0);
 
 	return {
@@ -72,6 +84,11 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		eventLag: (seconds) => lag.set(seconds),
 		hostsDegraded: (count) => degraded.inc(count),
 		webhookAttempt: (result) => webhooks.inc({ result }),
+		meshCall: (call, result, seconds) => meshSeconds.observe({ call, result }, seconds),
+		meshMint: (result) => mints.inc({ result }),
+		meshBreaker(now) {
+			for (const state of meshBreakers) breaker.set({ state }, state === now ? 1 : 0);
+		},
 		httpRequest: (route, status) => http.inc({ route, status: `${Math.trunc(status / 100)}xx` }),
 		render: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
 	};
