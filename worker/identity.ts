@@ -77,6 +77,7 @@ export interface IdentityStore {
 	accept(pending: PendingEnrollment, credential: Credential, server: ServerFacts, meshKey?: Secret): void;
 	/** Where the key for the mesh is kept; there is none once the host has joined. */
 	readonly meshKeyPath: string;
+	hasMeshKey(): boolean;
 	/** Drops the key for the mesh, durably. */
 	forgetMeshKey(): void;
 	/** Drops the pending enrollment, after a refusal for good. */
@@ -94,8 +95,10 @@ export function identityStore(disk: Disk, stateDir: string): IdentityStore {
 	};
 	const readPending = () => readJson(disk, path.pending, pendingSchema);
 
+	const hasMeshKey = () => disk.read(path.meshKey) !== undefined;
+
 	function forgetMeshKey(): void {
-		if (disk.read(path.meshKey) !== undefined) removeFile(disk, path.meshKey);
+		if (hasMeshKey()) removeFile(disk, path.meshKey);
 	}
 
 	function finish(answer: Answer): void {
@@ -151,6 +154,7 @@ export function identityStore(disk: Disk, stateDir: string): IdentityStore {
 		},
 		forget: () => removeFile(disk, path.pending),
 		meshKeyPath: path.meshKey,
+		hasMeshKey,
 		forgetMeshKey,
 	};
 }

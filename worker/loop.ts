@@ -204,13 +204,9 @@ class MachineLoop implements Loop {
 		await socket?.close();
 	}
 
-	#connect(): void | Promise<void> {
+	async #connect(): Promise<void> {
 		const endpoint = this.#work.endpointFor(this.#known());
 		if (this.#deps.mesh === undefined) return this.#open(endpoint);
-		return this.#connectOver(endpoint);
-	}
-
-	async #connectOver(endpoint: Endpoint): Promise<void> {
 		const state = this.#state;
 		const route = await this.#mesh.route(endpoint);
 		// It may have been told to stop, or have lost its login, meanwhile.

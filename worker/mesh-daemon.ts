@@ -159,6 +159,7 @@ export class Daemon {
 			this.#proxy = proxy;
 			this.#note();
 		}
+		if (this.#stopping) return;
 		const { clock, log } = this.#deps;
 		this.#lastLine = line.slice(0, lines.charactersMax);
 		if (clock.monotonic() - this.#window.sinceMs >= lines.everyMs) {

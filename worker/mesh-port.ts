@@ -6,8 +6,6 @@ import type { Event } from "./machine-state.ts";
 export interface MeshPlan {
 	/** Where the client logs in; undefined with the mode `host` when no enroll reply said so: then any mesh it is on will do. */
 	readonly controlUrl: string | undefined;
-	/** Where the server answers on the mesh. */
-	readonly serverAddress: string | null;
 	readonly nodeName: string;
 }
 
@@ -23,14 +21,24 @@ export type MeshAnswer =
 export interface MeshFigures {
 	readonly state: string;
 	readonly joined: boolean;
+	/** Of the client, by the worker. */
 	readonly restarts: number;
+	/** Attempts to join that came to nothing. */
+	readonly failures: number;
+	/** Times the login was lost. */
+	readonly lost: number;
 }
 
 /** The mesh as the loop sees it. One at a time on a mesh directory. */
 export interface Mesh {
+	/** Throws `Fatal` 78 that says what to install when a program is missing. */
+	checkTools(): unknown;
 	/** Joins, or comes back to, the mesh; safe to repeat. Throws `Fatal` for what no waiting can mend. */
 	join(plan: MeshPlan, signal: AbortSignal): Promise<MeshAnswer>;
-	/** The endpoint as it is to be called, or why it must not be: a mesh address of nobody would be sought on the open network, with the credential. */
+	/**
+	 * The endpoint as it is to be called: by the mesh when a member has its address or name, else straight. Or why it must not be called: a mesh address
+	 * that is nobody's would be sought on the open network, with the credential.
+	 */
 	route(endpoint: Endpoint): Promise<Endpoint | { readonly why: string }>;
 	/** As of the last look; undefined before the first. */
 	vitals(): MeshVitals | undefined;
@@ -43,6 +51,7 @@ export interface Mesh {
 
 /** A host that is on none. */
 export const noMesh: Mesh = {
+	checkTools: () => undefined,
 	join: () => Promise.reject(new Error("Cannot join a mesh: none is set up")),
 	route: (endpoint) => Promise.resolve(endpoint),
 	vitals: () => undefined,

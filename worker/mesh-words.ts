@@ -6,12 +6,9 @@ import { type MeshStatus, standingOf } from "./mesh-status.ts";
 /** Addresses that are a mesh's and nobody else's (Tailscale's and Headscale's ranges). */
 const meshRanges: readonly string[] = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"];
 
-/** Whether a host is on the mesh: the one the server said, or one whose address can be nowhere else. */
-export function isMeshHost(host: string, serverAddress: string | null): boolean {
-	if (insideAny(host, meshRanges)) return true;
-	if (serverAddress === null) return false;
-	const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(serverAddress) ? serverAddress : `http://${serverAddress}`;
-	return URL.canParse(full) && new URL(full).hostname.replace(/^\[(.*)\]$/, "$1") === host;
+/** Whether an address can be nowhere but on a mesh. */
+export function isMeshAddress(host: string): boolean {
+	return insideAny(host, meshRanges);
 }
 
 /** Whether two control URLs are the same. */

@@ -19,7 +19,7 @@ import { type MeshStatus, type Move, nextMove, standingOf } from "./mesh-status.
 import { findTools, type MeshTools, toolEnv } from "./mesh-tools.ts";
 import type { Mesh, MeshAnswer, MeshFigures, MeshPlan } from "./mesh-port.ts";
 import { bringUp } from "./mesh-up.ts";
-import { isMeshHost, sameUrl, whyLost, whyNot, whySilent, whyWaiting } from "./mesh-words.ts";
+import { isMeshAddress, sameUrl, whyLost, whyNot, whySilent, whyWaiting } from "./mesh-words.ts";
 import type { Timers } from "./timers.ts";
 
 export type MeshDeps = {
@@ -32,7 +32,7 @@ export type MeshDeps = {
 };
 
 /** The key that an enroll reply brought. */
-type MeshStore = Pick<IdentityStore, "meshKeyPath" | "forgetMeshKey">;
+type MeshStore = Pick<IdentityStore, "meshKeyPath" | "hasMeshKey" | "forgetMeshKey">;
 
 const lookMs = 250;
 const joinMs = 30_000;
@@ -52,7 +52,7 @@ export function meshSocketOf(config: MeshConfig, meshDir: string): string {
 	return config.mode === "host" ? config.socket : daemonSocket(meshDir);
 }
 
-/** Prepares the mesh; nothing is started or written before `join`. Throws `Fatal` 78 when a program is missing. */
+/** Prepares the mesh; nothing is looked for, started or written before `join`. */
 export function openMesh(deps: MeshDeps, config: MeshConfig, stateDir: string, store: MeshStore): Mesh {
 	return new ClientMesh(deps, config, meshDirOf(config, stateDir), store);
 }
@@ -62,7 +62,7 @@ class ClientMesh implements Mesh {
 	readonly #config: MeshConfig;
 	readonly #dir: string;
 	readonly #store: MeshStore;
-	readonly #tools: MeshTools;
+	#tools: MeshTools | undefined;
 	readonly #api: MeshApi;
 	#daemon: Daemon | undefined;
 	#lock: Lock | undefined;
@@ -70,6 +70,8 @@ class ClientMesh implements Mesh {
 	#status: MeshStatus | undefined;
 	#looked = false;
 	#closed = false;
+	#failures = 0;
+	#lost = 0;
 	#outsideLooks = 0;
 	#calmWatch: (() => void) | undefined;
 	#tellLost: (why: string) => void = () => {};
@@ -79,11 +81,22 @@ class ClientMesh implements Mesh {
 		this.#config = config;
 		this.#dir = meshDir;
 		this.#store = store;
-		this.#tools = findTools(config);
 		this.#api = meshApi(meshSocketOf(config, meshDir));
 	}
 
+	checkTools(): MeshTools {
+		this.#tools ??= findTools(this.#config);
+		return this.#tools;
+	}
+
 	async join(plan: MeshPlan, signal: AbortSignal): Promise<MeshAnswer> {
+		const answer = await this.#join(plan, signal);
+		if (answer.kind === "failed") this.#failures += 1;
+		if (answer.kind === "lost") this.#lost += 1;
+		return answer;
+	}
+
+	async #join(plan: MeshPlan, signal: AbortSignal): Promise<MeshAnswer> {
 		this.#calmWatch?.();
 		this.#plan = plan;
 		this.#start();
@@ -116,10 +129,12 @@ class ClientMesh implements Mesh {
 	}
 
 	async route(endpoint: Endpoint): Promise<Endpoint | { readonly why: string }> {
+		// Not asked to join: how a mesh address is reached is this host's own affair.
+		if (this.#plan === undefined) return endpoint;
 		const host = new URL(endpoint.http).hostname.replace(/^\[(.*)\]$/, "$1");
-		if (!isMeshHost(host, this.#plan?.serverAddress ?? null)) return endpoint;
 		const ip = normalizeAddress(host);
 		const known = ip === undefined ? await this.#api.isMemberName(host) : await this.#api.isMember(ip);
+		if (!known && !isMeshAddress(host)) return endpoint;
 		if (known === undefined) return { why: this.#silent() };
 		if (!known) return { why: `Cannot reach ${endpoint.http}: no member of the mesh whom this host may reach has this address yet` };
 		if (this.#daemon === undefined || this.#config.mode === "tun") return endpoint;
@@ -139,7 +154,7 @@ class ClientMesh implements Mesh {
 		const vitals = this.vitals();
 		if (vitals === undefined) return undefined;
 		const joined = this.#status !== undefined && standingOf(this.#status) === "joined";
-		return { state: vitals.state, joined, restarts: this.#daemon?.restarts ?? 0 };
+		return { state: vitals.state, joined, restarts: this.#daemon?.restarts ?? 0, failures: this.#failures, lost: this.#lost };
 	}
 
 	onLost(tell: (why: string) => void): void {
@@ -155,8 +170,8 @@ class ClientMesh implements Mesh {
 
 	#start(): void {
 		const { mode } = this.#config;
+		const { tailscaled } = this.checkTools();
 		this.#prepareDir();
-		const { tailscaled } = this.#tools;
 		if (mode === "host" || mode === "off" || tailscaled === undefined) return;
 		this.#daemon ??= new Daemon(this.#deps, { program: tailscaled, mode, meshDir: this.#dir, env: toolEnv(this.#dir) });
 		this.#daemon.start();
@@ -191,7 +206,7 @@ class ClientMesh implements Mesh {
 	async #nextMove({ controlUrl }: MeshPlan, status: MeshStatus): Promise<Move> {
 		const at = await this.#api.controlUrl();
 		return nextMove(status, {
-			hasKey: this.#deps.disk.read(this.#store.meshKeyPath) !== undefined && controlUrl !== undefined,
+			hasKey: this.#store.hasMeshKey() && controlUrl !== undefined,
 			marked: readMark(this.#deps.disk, this.#dir)?.controlUrl === controlUrl,
 			sameControl: controlUrl === undefined || !at || sameUrl(at, controlUrl),
 			own: this.#config.mode !== "host",
@@ -204,7 +219,7 @@ class ClientMesh implements Mesh {
 		const at = await this.#api.controlUrl();
 		return bringUp(
 			{
-				program: this.#tools.tailscale,
+				program: this.checkTools().tailscale,
 				socket: meshSocketOf(this.#config, this.#dir),
 				env: toolEnv(this.#dir),
 				controlUrl,
@@ -247,6 +262,7 @@ class ClientMesh implements Mesh {
 		const outside = status !== undefined && standingOf(status) === "outside";
 		this.#outsideLooks = outside ? this.#outsideLooks + 1 : 0;
 		if (outside && this.#outsideLooks >= believedLooks && this.#plan !== undefined) {
+			this.#lost += 1;
 			return this.#tellLost(whyLost(this.#plan.controlUrl, status, this.#dir));
 		}
 		this.#watch();

@@ -2,13 +2,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { exitCodes } from "../src/protocol/codes.ts";
 import { errnoOf, Fatal, reasonOf } from "./fatal.ts";
 import type { Loop } from "./loop.ts";
+import type { Mesh } from "./mesh-port.ts";
 import { hostMetrics, type HostSource } from "./metrics-host.ts";
 import { metricsContentType, renderMetrics } from "./metrics-text.ts";
+import { meshMetrics } from "./metrics-mesh.ts";
 import type { Progress } from "./metrics-worker.ts";
 
 /** What the page is made of. */
 export interface MetricsDeps {
 	readonly progress: Progress;
+	/** Undefined: off. */
+	readonly mesh?: Pick<Mesh, "figures"> | undefined;
 	readonly host: HostSource;
 	readonly stateDir: string;
 	readonly version: string;
@@ -102,7 +106,7 @@ async function answer(deps: MetricsDeps, request: IncomingMessage, response: Ser
 		const line = JSON.stringify({ service: "muster-worker", pid: deps.pid, ...health });
 		return send(response, health.status === "ok" ? 200 : 503, "application/json", `${line}\n`);
 	}
-	const page = renderMetrics([...deps.progress.metrics(deps), ...(await hostMetrics(deps.host, deps.stateDir))]);
+	const page = renderMetrics([...deps.progress.metrics(deps), ...meshMetrics(deps.mesh?.figures()), ...(await hostMetrics(deps.host, deps.stateDir))]);
 	send(response, 200, metricsContentType, page);
 }
 
