@@ -48,7 +48,7 @@ export function readMesh(values: Readonly<Partial<Record<SettingName, string>>>,
 		}
 	}
 	if (meshSocket !== undefined && mode !== undefined && mode !== "host") {
-		problems.push(`Cannot use MUSTER_MESH_SOCKET with the mode "${mode}": it belongs to MUSTER_MESH_MODE=host`);
+		problems.push(`Cannot use MUSTER_MESH_SOCKET with the mode "${mode}": it belongs to MUSTER_MESH_MODE=host, set that or unset it`);
 	}
 	return {
 		mode: mode ?? defaultMesh.mode,

@@ -3,6 +3,8 @@ import type { DoctorDeps, Finding } from "./doctor.ts";
 import { Fatal } from "./fatal.ts";
 import { type Identity, identityStore } from "./identity.ts";
 import { livingHolder } from "./lock.ts";
+import type { MeshMode } from "./config-mesh.ts";
+import { meshLine, type MeshLook } from "./mesh-look.ts";
 import { askDocker, type DockerAnswer } from "./probes.ts";
 import { examineStateDir, findStateDir } from "./state-dir.ts";
 
@@ -62,9 +64,17 @@ export function checkStateDir(deps: Local, config: Config): readonly Finding[] {
 	return [{ verdict: "ok", text: `"${path}" is private and writable; ${used}` }];
 }
 
-/** Whether the mesh is up: this version joins none. */
-export function checkMesh(): readonly Finding[] {
-	return [{ verdict: "skip", text: "none configured" }];
+/** Whether this host is on the mesh it is to be on. */
+export async function checkMesh(mode: MeshMode, look: Promise<MeshLook>): Promise<readonly Finding[]> {
+	if (mode === "off") return [{ verdict: "skip", text: "off (MUSTER_MESH_MODE)" }];
+	const found = await look;
+	const { plan, missing, status, trouble } = found;
+	if (plan === undefined) {
+		if (missing !== undefined) return [{ verdict: "FAIL", text: missing }];
+		return [{ verdict: "skip", text: "this host is to be on none, as far as is known" }];
+	}
+	if (trouble !== undefined) return [{ verdict: "FAIL", text: status === undefined ? trouble : `${status.backend}: ${trouble}` }];
+	return [{ verdict: status === undefined ? "skip" : "ok", text: meshLine(found) ?? "" }];
 }
 
 /** Whether Docker answers; a host without it is no worse a worker. */

@@ -122,7 +122,11 @@ export function enrollment(deps: Deps, plan: EnrollmentPlan): Enrollment {
 
 type Unsealed = { readonly apiKey: Secret; readonly meshKey: Secret | undefined } | { readonly why: string };
 
-async function openSeals({ replyKey, enrollmentId }: PendingEnrollment, sealedApiKey: string, sealedMeshKey: string | null): Promise<Unsealed> {
+async function openSeals(
+	{ replyKey, enrollmentId }: PendingEnrollment,
+	sealedApiKey: string,
+	sealedMeshKey: string | null,
+): Promise<Unsealed> {
 	let what = "API key";
 	try {
 		const apiKey = new Secret(await open(replyKey.privateKey, enrollmentId, sealedApiKey));

@@ -41,7 +41,9 @@ const pendingSchema = v.object({
 	startedAt: v.string(),
 	/** Digest of the key it was made with: another key is another enrollment. */
 	claim: v.string(),
-	answer: v.nullable(v.object({ workerId: v.string(), apiKey: v.string(), meshKey: v.optional(v.nullable(v.string())), server: serverSchema })),
+	answer: v.nullable(
+		v.object({ workerId: v.string(), apiKey: v.string(), meshKey: v.optional(v.nullable(v.string())), server: serverSchema }),
+	),
 });
 const keptServerSchema = v.object({ version: v.literal(1), workerId: v.string(), keyDigest: v.string(), server: serverSchema });
 

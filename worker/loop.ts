@@ -243,10 +243,12 @@ class MachineLoop implements Loop {
 		this.#wait("reply", beatReplyMs, () => socket.terminate());
 		this.#sequence += 1;
 		const [vitals, mesh] = [this.#deps.readVitals(), this.#mesh.vitals()];
-		const event = await socket.beat({ ...vitals, ...(mesh === undefined ? {} : { mesh }), bootId: this.#bootId, sequence: this.#sequence }).then(
-			(reply): Event => ({ kind: "beatAnswered", nextInSeconds: reply.nextInSeconds }),
-			(error: unknown): Event => ({ kind: "beatFailed", why: reasonOf(error) }),
-		);
+		const event = await socket
+			.beat({ ...vitals, ...(mesh === undefined ? {} : { mesh }), bootId: this.#bootId, sequence: this.#sequence })
+			.then(
+				(reply): Event => ({ kind: "beatAnswered", nextInSeconds: reply.nextInSeconds }),
+				(error: unknown): Event => ({ kind: "beatFailed", why: reasonOf(error) }),
+			);
 		// An answer that comes after its socket closed belongs to no connection any more.
 		if (this.#socket !== socket) return;
 		this.#calm("reply");

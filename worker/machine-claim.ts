@@ -130,7 +130,10 @@ function kept(state: ClaimState, event: Event): Step {
 	const { workerId, name, outcome, mesh } = event;
 	const line: Effect = { kind: "log", level: "info", event: "worker.enrolled", fields: { workerId, name, outcome } };
 	// A key that was used just now and works but once is no way in any more.
-	const link = linking.newLink(claim.again ? { signed: claim.signed } : undefined, claim.again ? { signed: claim.signed, again: true } : undefined);
+	const link = linking.newLink(
+		claim.again ? { signed: claim.signed } : undefined,
+		claim.again ? { signed: claim.signed, again: true } : undefined,
+	);
 	const [next, effects] = mesh
 		? meshing.start(link, claim.thenExit)
 		: claim.thenExit

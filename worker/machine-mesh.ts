@@ -27,7 +27,12 @@ export function step(state: MeshState, event: Event): Step {
 		return [next, [line, ...effects]];
 	}
 	if (event.kind !== "meshFailed") return [state, []];
-	const said: Effect = { kind: "log", level: joining.why === event.why ? "debug" : "warn", event: "mesh.unjoined", fields: { why: event.why } };
+	const said: Effect = {
+		kind: "log",
+		level: joining.why === event.why ? "debug" : "warn",
+		event: "mesh.unjoined",
+		fields: { why: event.why },
+	};
 	const next: Joining = { ...joining, failures: joining.failures + 1, why: event.why };
 	return [{ kind: "unjoined", link, joining: next }, [said, { kind: "wait", seconds: 0, failures: joining.failures }]];
 }

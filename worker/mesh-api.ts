@@ -18,7 +18,9 @@ const answerMs = 3_000;
 const answerCharactersMax = 33_554_432;
 const prefsSchema = v.object({ ControlURL: v.optional(v.string(), "") });
 const peersSchema = v.object({
-	Peer: v.optional(v.nullable(v.record(v.string(), v.object({ HostName: v.optional(v.string(), ""), DNSName: v.optional(v.string(), "") })))),
+	Peer: v.optional(
+		v.nullable(v.record(v.string(), v.object({ HostName: v.optional(v.string(), ""), DNSName: v.optional(v.string(), "") }))),
+	),
 });
 
 /** Opens nothing: each question is a call of its own. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import * as v from "valibot";
@@ -22,7 +22,6 @@ export interface DaemonPlan {
 
 /** A running client, as `doctor` finds it. */
 export interface RunningDaemon {
-	readonly pid: number;
 	/** `host:port` of its HTTP proxy; null with a tun device. */
 	readonly proxy: string | null;
 }
@@ -61,10 +60,7 @@ export function readRunning(disk: Pick<Disk, "read">, meshDir: string): RunningD
 	}
 }
 
-/**
- * A `tailscaled` of the worker's own: started again with a growing wait whenever it ends, ended with the worker. One that a killed worker left behind
- * is ended before the first start (the mesh directory's lock says that its worker is gone).
- */
+/** A `tailscaled` of the worker's own: started again with a growing wait whenever it ends, and ended with the worker, whatever ends that. */
 export class Daemon {
 	readonly #deps: Deps;
 	readonly #plan: DaemonPlan;
@@ -100,7 +96,6 @@ export class Daemon {
 	/** Starts it unless it runs. */
 	start(): void {
 		if (this.#child !== undefined || this.#calmRestart !== undefined || this.#stopping) return;
-		if (this.#starts === 0) this.#endOrphan();
 		this.#spawn();
 	}
 
@@ -113,9 +108,9 @@ export class Daemon {
 		const gone = new Promise<void>((resolve) => {
 			child.once("exit", () => resolve());
 		});
-		child.kill("SIGTERM");
-		// Its login is replaced atomically, so that a client which is cut off loses nothing.
-		const calm = this.#deps.timers.after(stopMs, () => child.kill("SIGKILL"));
+		// In userspace there is nothing to give back, and the login is replaced atomically: a client that is cut off loses nothing.
+		if (this.#plan.mode === "tun") child.kill("SIGTERM");
+		const calm = this.#deps.timers.after(this.#plan.mode === "tun" ? stopMs : 0, () => endGroup(child));
 		await gone;
 		calm();
 		rmSync(runningPath(this.#plan.meshDir), { force: true });
@@ -129,7 +124,12 @@ export class Daemon {
 		this.#proxy = undefined;
 		const startedMs = clock.monotonic();
 		// A process group of its own: Ctrl-C is for the worker, which still has to take its leave through this client.
-		const child = spawn(program, [...daemonArgs(mode, meshDir)], { env, cwd: meshDir, detached: true, stdio: ["ignore", "ignore", "pipe"] });
+		const child = spawn(program, [...daemonArgs(mode, meshDir)], {
+			env,
+			cwd: meshDir,
+			detached: true,
+			stdio: ["ignore", "ignore", "pipe"],
+		});
 		this.#child = child;
 		this.#note();
 		if (child.stderr !== null) createInterface({ input: child.stderr }).on("line", (line) => this.#heard(line));
@@ -149,7 +149,7 @@ export class Daemon {
 				this.start();
 			});
 		};
-		child.once("error", (error) => end(`Cannot run ${program}: ${reasonOf(error)}`));
+		child.once("error", (error) => end(`Cannot run /bin/sh: ${reasonOf(error)}`));
 		child.once("exit", (code, signal) => end(`tailscaled ended with ${code ?? signal ?? "nothing"}`));
 	}
 
@@ -171,30 +171,19 @@ export class Daemon {
 		if (this.#window.count <= lines.max) log.debug("mesh.client_said", { line: this.#lastLine });
 	}
 
-	/** Says in the mesh directory which process this is, for `doctor` and for the next worker. */
+	/** Says in the mesh directory where the proxy is, for `doctor`. */
 	#note(): void {
-		const pid = this.#child?.pid;
-		if (pid === undefined) return;
-		const running: RunningDaemon = { pid, proxy: this.#proxy ?? null };
+		const running: RunningDaemon = { proxy: this.#proxy ?? null };
 		replaceFile(this.#deps.disk, runningPath(this.#plan.meshDir), `${JSON.stringify(running)}\n`);
-	}
-
-	#endOrphan(): void {
-		const left = readRunning(this.#deps.disk, this.#plan.meshDir);
-		if (left === undefined || !commandLine(left.pid).includes(daemonSocket(this.#plan.meshDir))) return;
-		this.#deps.log.warn("mesh.client_left_behind", { pid: left.pid, why: "a worker was killed and could not end it" });
-		try {
-			process.kill(left.pid, "SIGKILL");
-		} catch {
-			// It ended meanwhile.
-		}
 	}
 }
 
 /** The command line of a client that is the worker's own. Every port is a free one, so that several workers can share a network. */
 export function daemonArgs(mode: DaemonPlan["mode"], meshDir: string): readonly string[] {
 	const own = [`--statedir=${meshDir}`, `--socket=${daemonSocket(meshDir)}`, "--port=0", "--no-logs-no-support"];
-	return mode === "tun" ? [...own, `--tun=${tunDevice}`] : [...own, "--tun=userspace-networking", "--outbound-http-proxy-listen=127.0.0.1:0"];
+	return mode === "tun"
+		? [...own, `--tun=${tunDevice}`]
+		: [...own, "--tun=userspace-networking", "--outbound-http-proxy-listen=127.0.0.1:0"];
 }
 
 /** Where the client says that its proxy is: it has said so since 1.20, for whoever asks for a free port. */
@@ -202,13 +191,11 @@ export function proxyOf(line: string): string | undefined {
 	return /HTTP proxy listening on (\S+:\d+)/.exec(line)?.[1];
 }
 
-function commandLine(pid: number): readonly string[] {
+function endGroup({ pid }: ChildProcess): void {
 	try {
-		return readFileSync(`/proc/${pid}/cmdline`, "utf8")
-			.split("\0")
-			.flatMap((argument) => argument.split("="));
+		if (pid !== undefined) process.kill(-pid, "SIGKILL");
 	} catch {
-		return [];
+		// It ended meanwhile.
 	}
 }
 

@@ -35,7 +35,7 @@ export function bringUp(plan: UpPlan, signal: AbortSignal): Promise<UpAnswer> {
 			if (error === null) return resolve({ kind: "done" });
 			// With the URL where a person could log in, which is no way for a worker.
 			const said = `${stderr}\n${stdout}`.replaceAll(/\s+/g, " ").trim().slice(0, 500);
-			const why = said === "" ? error.message.split("\n")[0] ?? "no reason given" : said;
+			const why = said === "" ? (error.message.split("\n")[0] ?? "no reason given") : said;
 			resolve({ kind: plan.keyPath !== undefined && isKeyRefusal(said) ? "refused" : "failed", why });
 		});
 	});

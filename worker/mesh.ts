@@ -1,7 +1,6 @@
 /** This host's place on the mesh: starts the client, joins, watches, and says how the server is reached through it (H5, H7). */
 import { join } from "node:path";
 import type { Clock } from "../src/lib/clock.ts";
-import { normalizeAddress } from "../src/lib/address.ts";
 import type { Log } from "../src/lib/log.ts";
 import type { Random } from "../src/lib/random.ts";
 import { exitCodes } from "../src/protocol/codes.ts";
@@ -18,8 +17,9 @@ import { readMark, writeMark } from "./mesh-mark.ts";
 import { type MeshStatus, type Move, nextMove, standingOf } from "./mesh-status.ts";
 import { findTools, type MeshTools, toolEnv } from "./mesh-tools.ts";
 import type { Mesh, MeshAnswer, MeshFigures, MeshPlan } from "./mesh-port.ts";
+import { routeOver } from "./mesh-route.ts";
 import { bringUp } from "./mesh-up.ts";
-import { isMeshAddress, sameUrl, whyLost, whyNot, whySilent, whyWaiting } from "./mesh-words.ts";
+import { sameUrl, whyLost, whyNot, whySilent, whyWaiting } from "./mesh-words.ts";
 import type { Timers } from "./timers.ts";
 
 export type MeshDeps = {
@@ -131,15 +131,7 @@ class ClientMesh implements Mesh {
 	async route(endpoint: Endpoint): Promise<Endpoint | { readonly why: string }> {
 		// Not asked to join: how a mesh address is reached is this host's own affair.
 		if (this.#plan === undefined) return endpoint;
-		const host = new URL(endpoint.http).hostname.replace(/^\[(.*)\]$/, "$1");
-		const ip = normalizeAddress(host);
-		const known = ip === undefined ? await this.#api.isMemberName(host) : await this.#api.isMember(ip);
-		if (!known && !isMeshAddress(host)) return endpoint;
-		if (known === undefined) return { why: this.#silent() };
-		if (!known) return { why: `Cannot reach ${endpoint.http}: no member of the mesh whom this host may reach has this address yet` };
-		if (this.#daemon === undefined || this.#config.mode === "tun") return endpoint;
-		const { proxy } = this.#daemon;
-		return proxy === undefined ? { why: this.#silent() } : { ...endpoint, proxy };
+		return routeOver(this.#api, endpoint, { mode: this.#config.mode, proxy: this.#daemon?.proxy, silent: this.#silent() });
 	}
 
 	vitals(): MeshVitals | undefined {

@@ -106,7 +106,11 @@ async function answer(deps: MetricsDeps, request: IncomingMessage, response: Ser
 		const line = JSON.stringify({ service: "muster-worker", pid: deps.pid, ...health });
 		return send(response, health.status === "ok" ? 200 : 503, "application/json", `${line}\n`);
 	}
-	const page = renderMetrics([...deps.progress.metrics(deps), ...meshMetrics(deps.mesh?.figures()), ...(await hostMetrics(deps.host, deps.stateDir))]);
+	const page = renderMetrics([
+		...deps.progress.metrics(deps),
+		...meshMetrics(deps.mesh?.figures()),
+		...(await hostMetrics(deps.host, deps.stateDir)),
+	]);
 	send(response, 200, metricsContentType, page);
 }
 

@@ -80,7 +80,15 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 			...(mesh === undefined ? {} : { mesh }),
 			observe: (event, state, effects) => progress.observe(event, state, effects),
 		};
-		const page = { progress, mesh, host: systemHost(), stateDir, version: workerVersion, platform: readPlatform(), pid: deps.processes.self.pid };
+		const page = {
+			progress,
+			mesh,
+			host: systemHost(),
+			stateDir,
+			version: workerVersion,
+			platform: readPlatform(),
+			pid: deps.processes.self.pid,
+		};
 		const loop =
 			config.metricsPort === undefined || enrollOnlySeconds !== undefined
 				? startLoop(loopDeps, work)
@@ -175,7 +183,12 @@ function prepareEnrollment(
 	);
 	const own = { hostname: readHostname(), machineUid, platform: readPlatform(), version: workerVersion };
 	const facts = { name, ...(requestedId === undefined ? {} : { requestedId }), ...own, labels: config.labels };
-	return explainLostState(enrollment(deps, { endpoint: url, key: enrollKey, facts }), enrollKey.kind, stateDir);
+	return explainLostState(
+		enrollment(deps, { endpoint: url, key: enrollKey, facts }),
+		enrollKey.kind,
+		stateDir,
+		() => deps.store.peek() !== undefined,
+	);
 }
 
 /**

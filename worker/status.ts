@@ -36,6 +36,20 @@ export interface Status {
 	readonly lastHeartbeat: string | null;
 	/** Why it does not report. */
 	readonly trouble: string | null;
+	/** This host's place on the mesh; null when it is to be on none. */
+	readonly mesh: MeshStanding | null;
+}
+
+/** What `status` knows of the mesh. */
+export interface MeshStanding {
+	/** The client's word; null when it does not answer, as when no worker runs. */
+	readonly state: string | null;
+	readonly addresses: readonly string[];
+	readonly nodeName: string | null;
+	/** What is wrong, with the remedy. */
+	readonly trouble: string | null;
+	/** All of it, for people. */
+	readonly text: string;
 }
 
 /** Asks the worker that holds the state directory, on the port its metrics are on, within a second. Undefined when it does not answer, or another does. */
@@ -79,6 +93,7 @@ export function readStatus(
 		readonly apiKey: { readonly workerId: string; readonly hint: string } | undefined;
 	},
 	report?: Report,
+	mesh: MeshStanding | null = null,
 ): Status {
 	const kept = store?.peek();
 	const workerId = configured.apiKey?.workerId ?? kept?.credential.workerId ?? null;
@@ -96,6 +111,7 @@ export function readStatus(
 		reporting: report === undefined ? null : report.status === "ok",
 		lastHeartbeat: report?.lastHeartbeat ?? null,
 		trouble: report?.reason ?? null,
+		mesh,
 	};
 }
 
@@ -113,6 +129,7 @@ export function formatStatus(status: Status, format: "text" | "json"): string {
 		["running", running],
 		["reporting", reportingText(status)],
 		["last heartbeat", status.lastHeartbeat],
+		...(status.mesh === null ? [] : [["mesh", status.mesh.text] as const]),
 	];
 	return rows.map(([label, value]) => `${`${label}:`.padEnd(18)}${value ?? "-"}\n`).join("");
 }

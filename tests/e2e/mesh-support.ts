@@ -1,8 +1,10 @@
 /** What the mesh's end-to-end tests share: a Headscale, a server on its mesh and hosts for workers, each side in a network namespace of its own. */
+import { execFile } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import * as v from "valibot";
 import { ask } from "../../scripts/demo/live.ts";
 import { removeDataDir } from "../../src/db/embedded-files.ts";
@@ -102,6 +104,23 @@ export class MeshStage implements AsyncDisposable {
 		const { tailscale, tailscaled } = tailscalePrograms;
 		const parts = { MUSTER_TAILSCALE: tailscale, MUSTER_TAILSCALED: tailscaled, MUSTER_LOG_LEVEL: "debug", ...plainRelay };
 		return runWorker(machine, args, { ...parts, ...env }, { within: this.net.onWorker });
+	}
+
+	/** What these commands print beside a worker. */
+	async told<const Name extends string>(machine: Machine, ...commands: readonly Name[]): Promise<Record<Name, string>> {
+		const entries: [string, string][] = [];
+		for (const command of commands) {
+			await using worker = await this.worker(machine, {}, [command]);
+			await worker.exited;
+			entries.push([command, worker.stdout]);
+		}
+		return Object.fromEntries(entries) as Record<Name, string>;
+	}
+
+	/** The page of the worker that serves its metrics on 9100. */
+	async metrics(): Promise<string> {
+		const [file = "", ...args] = [...this.net.onWorker, "curl", "-fsS", "http://127.0.0.1:9100/metrics"];
+		return (await promisify(execFile)(file, args)).stdout;
 	}
 
 	/** The host as the API shows it. */

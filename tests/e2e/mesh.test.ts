@@ -34,18 +34,27 @@ describe.skipIf(missing !== undefined).each([...binaries])("with $name", ({ path
 		async () => {
 			using machine = new Machine();
 			const { id, token } = await stage.host("edge-1");
-			await using worker = await stage.worker(machine, stage.settings("edge-1", token));
+			await using worker = await stage.worker(machine, { ...stage.settings("edge-1", token), MUSTER_METRICS_PORT: "9100" });
 			await soon("the mesh", worker.line("mesh.joined"));
 			await soon("the connection", worker.line("worker.connected"));
 			let last = await beats(id);
 			await stage.net.close(lanPort);
 			const attempts = await stage.attempts();
 
+			const beside = await stage.told(machine, "doctor", "status");
+			expect(beside.doctor).toMatch(/^ok {4}address .*100\.64\.0\.1:7481/m);
+			expect(beside.doctor).toMatch(/^ok {4}identity /m);
+			expect(beside.doctor).toMatch(/^ok {4}mesh .*Running, 100\.64\.0\.\d+ as edge-1$/m);
+			expect(beside.status).toMatch(/^mesh: .*Running, 100\.64\.0\.\d+ as edge-1$/m);
+			expect(await stage.metrics()).toContain("muster_worker_mesh_joined 1\n");
+			expect((await stage.view(id)).meshAddress).toStartWith("100.64.0.");
+
 			// The API's port was never open to the worker's side of the LAN, and now neither is the enroll port.
 			last = await beats(id, last);
 			expect(await ended(worker)).toBe(0);
 			expect(existsSync(join(machine.stateDir, "mesh-auth-key"))).toBe(false);
-			for (const kept of ["server.json", "mesh/joined.json"]) expect(readFileSync(join(machine.stateDir, kept), "utf8")).not.toContain("hskey");
+			for (const kept of ["server.json", "mesh/joined.json"])
+				expect(readFileSync(join(machine.stateDir, kept), "utf8")).not.toContain("hskey");
 			await using again = await stage.worker(machine);
 			await soon("the connection", again.line("worker.connected"));
 			last = await beats(id, last);
@@ -76,9 +85,16 @@ describe.skipIf(missing !== undefined).each([...binaries])("with $name", ({ path
 
 			await using without = await stage.worker(machine);
 			expect(await soon("its end", without.exited)).toBe(77);
-			expect(without.lastWords).toMatchObject({ message: "worker.stopped", exitCode: 77, why: expect.stringContaining("regenerateHostToken") });
+			expect(without.lastWords).toMatchObject({
+				message: "worker.stopped",
+				exitCode: 77,
+				why: expect.stringContaining("regenerateHostToken"),
+			});
 			expect(without.lines).toContainEqual(expect.objectContaining({ message: "mesh.lost", why: expect.stringContaining("NeedsLogin") }));
 			expect(await stage.attempts()).toBe(attempts);
+
+			const beside = await stage.told(machine, "doctor", "status");
+			expect(beside.doctor).toMatch(/^skip {2}address .*up while the worker runs$/m);
 
 			const last = (await stage.view(id)).lastHeartbeatAt;
 			await using back = await stage.worker(machine, stage.settings("edge-2", await stage.regenerate(id)));
@@ -102,6 +118,10 @@ describe.skipIf(missing !== undefined).each([...binaries])("with $name", ({ path
 			await using lost = await stage.worker(machine);
 			expect(await soon("its end", lost.exited)).toBe(77);
 			expect(existsSync(join(machine.stateDir, "mesh", "tailscaled.state"))).toBe(true);
+			rmSync(join(machine.stateDir, "mesh"), { recursive: true });
+			const beside = await stage.told(machine, "doctor", "status");
+			expect(beside.doctor).toMatch(/^FAIL {2}mesh .*regenerateHostToken/m);
+			expect(beside.status).toMatch(/^mesh: .*regenerateHostToken/m);
 			await using used = await stage.worker(machine, stage.settings("edge-3", token));
 			expect(await soon("its end", used.exited)).toBe(77);
 			expect(used.lastWords).toMatchObject({ reason: "already_consumed" });

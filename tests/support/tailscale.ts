@@ -15,7 +15,9 @@ export const tailscalePrograms = { tailscale: join(dir, "tailscale"), tailscaled
 export const tailscaleMissing: string | undefined =
 	dir === ""
 		? "TEST_TAILSCALE_DIR names no folder with tailscale and tailscaled"
-		: Object.values(tailscalePrograms).find((path) => !existsSync(path))?.concat(" is missing");
+		: Object.values(tailscalePrograms)
+				.find((path) => !existsSync(path))
+				?.concat(" is missing");
 
 /** Of a Headscale without TLS the relay is reached by plain HTTP, which a client does only when told. */
 export const plainRelay = { TS_DEBUG_USE_DERP_HTTP: "1" };
@@ -53,7 +55,12 @@ export class TestTailscale implements AsyncDisposable {
 
 	static async start(options: TailscaleOptions): Promise<TestTailscale> {
 		const client = new TestTailscale(options);
-		await until(`tailscaled answers at ${client.socket}`, () => client.cli("status", "--json", "--peers=false").then(() => true, () => undefined));
+		await until(`tailscaled answers at ${client.socket}`, () =>
+			client.cli("status", "--json", "--peers=false").then(
+				() => true,
+				() => undefined,
+			),
+		);
 		return client;
 	}
 
@@ -62,9 +69,11 @@ export class TestTailscale implements AsyncDisposable {
 		const file = join(this.#dir, "auth-key");
 		writeFileSync(file, key, { mode: 0o600 });
 		const flags = ["--accept-dns=false", "--accept-routes=false", "--timeout=60s"];
-		await this.cli("up", `--auth-key=file:${file}`, `--login-server=${controlUrl}`, `--hostname=${name}`, ...flags).catch((error: unknown) => {
-			throw new Error(`${String(error)}\n${this.#said}`);
-		});
+		await this.cli("up", `--auth-key=file:${file}`, `--login-server=${controlUrl}`, `--hostname=${name}`, ...flags).catch(
+			(error: unknown) => {
+				throw new Error(`${String(error)}\n${this.#said}`);
+			},
+		);
 		return (await this.cli("ip", "-4")).trim();
 	}
 
