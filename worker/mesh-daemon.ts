@@ -39,11 +39,23 @@ const restarts: Backoff = { baseMs: 1_000, capMs: 60_000 };
 const wellMs = 60_000;
 /** What a client says at debug level: its first lines, and then so many in ten seconds. */
 const lines = { max: 200, everyMs: 10_000, charactersMax: 500 } as const;
-/** How long a client may take to end; the worker has two seconds for everything. */
-const stopMs = 600;
+/** How long a client may take to give its device and routes back; the worker has two seconds for everything. */
+const stopMs = 900;
 /** Not Tailscale's own, so that the host may have one of its own beside it. */
 const tunDevice = "muster-mesh0";
-const runningSchema = v.object({ pid: v.number(), proxy: v.nullable(v.string()) });
+const runningSchema = v.object({ proxy: v.nullable(v.string()) });
+/**
+ * The client's parent: it holds the worker's end of a pipe, which closes with the worker however that ends, and then ends its whole process group. So a
+ * client never outlives a worker that was killed, and none is there twice.
+ */
+const keeper = `exec 3<&0
+trap 'kill -TERM "$client"' TERM
+"$@" </dev/null 3<&- & client=$!
+(trap - TERM; read -r _ <&3; kill -KILL 0) & watch=$!
+wait "$client"; code=$?
+kill -0 "$client" 2>/dev/null && { wait "$client"; code=$?; }
+kill -KILL "$watch" 2>/dev/null
+exit "$code"`;
 
 /** Where the client of a mesh directory listens. */
 export function daemonSocket(meshDir: string): string {
@@ -124,12 +136,8 @@ export class Daemon {
 		this.#proxy = undefined;
 		const startedMs = clock.monotonic();
 		// A process group of its own: Ctrl-C is for the worker, which still has to take its leave through this client.
-		const child = spawn(program, [...daemonArgs(mode, meshDir)], {
-			env,
-			cwd: meshDir,
-			detached: true,
-			stdio: ["ignore", "ignore", "pipe"],
-		});
+		const args = ["-c", keeper, "sh", program, ...daemonArgs(mode, meshDir)];
+		const child = spawn("/bin/sh", args, { env, cwd: meshDir, detached: true, stdio: ["pipe", "ignore", "pipe"] });
 		this.#child = child;
 		this.#note();
 		if (child.stderr !== null) createInterface({ input: child.stderr }).on("line", (line) => this.#heard(line));
@@ -174,7 +182,12 @@ export class Daemon {
 	/** Says in the mesh directory where the proxy is, for `doctor`. */
 	#note(): void {
 		const running: RunningDaemon = { proxy: this.#proxy ?? null };
-		replaceFile(this.#deps.disk, runningPath(this.#plan.meshDir), `${JSON.stringify(running)}\n`);
+		try {
+			replaceFile(this.#deps.disk, runningPath(this.#plan.meshDir), `${JSON.stringify(running)}\n`);
+		} catch (error) {
+			// Nothing but `doctor` misses it.
+			this.#deps.log.debug("mesh.client_not_noted", { why: reasonOf(error) });
+		}
 	}
 }
 
