@@ -26,6 +26,8 @@ export interface TailscaleOptions {
 	/** Made by the caller, who also removes it. */
 	readonly dir: string;
 	readonly within?: readonly string[];
+	/** Others than those that TEST_TAILSCALE_DIR names. */
+	readonly programs?: { readonly tailscale: string; readonly tailscaled: string };
 	/** A device instead of userspace; needs root. */
 	readonly tun?: string;
 }
@@ -34,17 +36,19 @@ export interface TailscaleOptions {
 export class TestTailscale implements AsyncDisposable {
 	readonly socket: string;
 	readonly #within: readonly string[];
+	readonly #programs: NonNullable<TailscaleOptions["programs"]>;
 	readonly #dir: string;
 	readonly #child: ChildProcess;
 	readonly #ended: Promise<unknown>;
 	#said = "";
 
-	private constructor({ dir: home, within = [], tun = "userspace-networking" }: TailscaleOptions) {
+	private constructor({ dir: home, within = [], tun = "userspace-networking", programs = tailscalePrograms }: TailscaleOptions) {
+		this.#programs = programs;
 		this.#dir = home;
 		this.#within = within;
 		this.socket = join(home, "ts.sock");
 		const args = [`--tun=${tun}`, `--statedir=${home}`, `--socket=${this.socket}`, "--port=0", "--no-logs-no-support"];
-		const [file = "", ...rest] = [...within, tailscalePrograms.tailscaled, ...args];
+		const [file = "", ...rest] = [...within, programs.tailscaled, ...args];
 		const env = { PATH: process.env.PATH ?? "", HOME: home, TS_LOGS_DIR: home, ...plainRelay };
 		this.#child = spawn(file, rest, { env, stdio: ["ignore", "ignore", "pipe"] });
 		this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -79,7 +83,7 @@ export class TestTailscale implements AsyncDisposable {
 
 	/** Runs `tailscale`; gives its output. */
 	async cli(...args: readonly string[]): Promise<string> {
-		const [file = "", ...rest] = [...this.#within, tailscalePrograms.tailscale, `--socket=${this.socket}`, ...args];
+		const [file = "", ...rest] = [...this.#within, this.#programs.tailscale, `--socket=${this.socket}`, ...args];
 		return (await run(file, rest)).stdout;
 	}
 
