@@ -12,7 +12,15 @@ const missing = meshMissing ?? (headscaleBinaries.length === 0 ? "TEST_HEADSCALE
 
 async function ended(worker: RunningWorker): Promise<number | string> {
 	worker.child.kill("SIGTERM");
-	return soon("the worker's end", worker.exited);
+	return endOf(worker);
+}
+
+/** Its exit code; when it does not end, what it and its client said last. */
+function endOf(worker: RunningWorker): Promise<number | string> {
+	return soon("the worker's end", worker.exited).catch((error: unknown) => {
+		const told = worker.lines.slice(-60).map(({ message, line, why, state }) => `${message} ${String(line ?? why ?? state ?? "")}`);
+		throw new Error(`${String(error)}\n${told.join("\n")}`);
+	});
 }
 
 describe.skipIf(missing !== undefined).each([...binaries])("with $name", ({ path }) => {
@@ -84,7 +92,7 @@ describe.skipIf(missing !== undefined).each([...binaries])("with $name", ({ path
 			const attempts = await stage.attempts();
 
 			await using without = await stage.worker(machine);
-			expect(await soon("its end", without.exited)).toBe(77);
+			expect(await endOf(without)).toBe(77);
 			expect(without.lastWords).toMatchObject({
 				message: "worker.stopped",
 				exitCode: 77,
@@ -116,14 +124,14 @@ describe.skipIf(missing !== undefined).each([...binaries])("with $name", ({ path
 			rmSync(join(machine.stateDir, "mesh"), { recursive: true });
 
 			await using lost = await stage.worker(machine);
-			expect(await soon("its end", lost.exited)).toBe(77);
+			expect(await endOf(lost)).toBe(77);
 			expect(existsSync(join(machine.stateDir, "mesh", "tailscaled.state"))).toBe(true);
 			rmSync(join(machine.stateDir, "mesh"), { recursive: true });
 			const beside = await stage.told(machine, "doctor", "status");
 			expect(beside.doctor).toMatch(/^FAIL {2}mesh .*regenerateHostToken/m);
 			expect(beside.status).toMatch(/^mesh: .*regenerateHostToken/m);
 			await using used = await stage.worker(machine, stage.settings("edge-3", token));
-			expect(await soon("its end", used.exited)).toBe(77);
+			expect(await endOf(used)).toBe(77);
 			expect(used.lastWords).toMatchObject({ reason: "already_consumed" });
 		},
 		testMs,
