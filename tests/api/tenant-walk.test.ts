@@ -156,7 +156,7 @@ onEachRuntime(
 					expect((await heartbeat(bench.server, worker)).errors).toEqual([]);
 					await work(bench, tenant, worker, name);
 				};
-				/** Those that named what they wait for and were not told of anything. Of all at once, one argument may rule out another. */
+				/** Those that were not told of anything. Of all at once, one argument may rule out another. */
 				const deaf = ({ streams }: Streams) => {
 					const told = new Set(streams.flatMap(({ one, received }) => (received.length > 0 ? [one.leaf] : [])));
 					return streams.filter(({ one }) => !told.has(one.leaf) && !one.leaf.endsWith(allAtOnce)).map(({ one }) => one.leaf);
@@ -168,7 +168,6 @@ onEachRuntime(
 						await happens(owner, `unfamiliar to ${owner.tag}`, owner.worker);
 						await tellAgain(bench, owner);
 						await happens(other, "unfamiliar", other);
-						// The other named none of its own.
 						const waiting = [...deaf(mine), ...deaf(theirs)].filter(
 							(leaf, index, all) => !namesOthers.includes(leaf) || all.indexOf(leaf) !== index,
 						);
