@@ -4,7 +4,7 @@ import * as v from "valibot";
 import type { Clock } from "../src/lib/clock.ts";
 import type { Endpoint } from "./address.ts";
 import { type Fetch, through } from "./client.ts";
-import { errnoOf, reasonOf } from "./fatal.ts";
+import { reasonOf } from "./fatal.ts";
 
 /** What `/health/live` of a server said. */
 export type LiveAnswer =
