@@ -1,4 +1,4 @@
-import { absent, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
+import { absent, isSet, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
 import {
 	addressField,
 	base64KeyField,
@@ -19,6 +19,7 @@ import {
 	urlField,
 	wholeNumberField,
 } from "./config-fields.ts";
+import { type PortainerConfig, portainerOf, portainerProblems } from "./config-portainer.ts";
 import { meshConfig, meshProblems } from "./config-mesh.ts";
 import type { HeadscaleConfig } from "./mesh/headscale.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
@@ -61,6 +62,10 @@ export interface Config {
 	readonly mesh: HeadscaleConfig | undefined;
 	/** Whether webhooks may be sent to addresses that are not public. */
 	readonly webhookPrivateAddresses: boolean;
+	/** How long fusing a host may take before it is given up (H11). */
+	readonly fuseDeadlineSeconds: number;
+	/** Undefined: hosts are fused by Docker alone. */
+	readonly portainer: PortainerConfig | undefined;
 	/** CIDRs whose X-Forwarded-For is believed. */
 	readonly trustedProxies: readonly string[];
 	readonly introspection: boolean;
@@ -99,6 +104,12 @@ const fields = {
 	MUSTER_LOCKOUT: lockoutField(),
 	MUSTER_TRUSTED_PROXIES: cidrsField(),
 	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: switchField(),
+	MUSTER_FUSE_DEADLINE_SECONDS: secondsField(1, 3_600),
+	MUSTER_PORTAINER_URL: urlField(),
+	MUSTER_PORTAINER_API_KEY: secretField(8),
+	MUSTER_PORTAINER_EDGE_URL: urlField(),
+	MUSTER_PORTAINER_AGENT_IMAGE: textField("an image, for example portainer/agent:2.33.5"),
+	MUSTER_PORTAINER_INSECURE_TLS: switchField(),
 	MUSTER_MESH: oneOf(["none", "headscale"]),
 	MUSTER_HEADSCALE_URL: urlField(),
 	MUSTER_HEADSCALE_API_KEY: secretField(16),
@@ -116,7 +127,7 @@ const fields = {
 } satisfies Record<string, Field<unknown>>;
 
 /** Documented variables of parts that this version does not have; a value for one would be ignored, so it stops the start. */
-const later = ["MUSTER_FUSE_DEADLINE_SECONDS", "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY", "NATS_URL"] as const;
+const later = ["NATS_URL"] as const;
 
 /**
  * Parses the environment. Pure but for `readFile`, which `_FILE` twins need. Every problem is reported at once;
@@ -136,6 +147,13 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	}
 	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
+	if (isSet(env, "MUSTER_API_LISTEN") && !isSet(env, "MUSTER_SERVER_ADDR")) {
+		problems.push("MUSTER_SERVER_ADDR is not given: with MUSTER_API_LISTEN workers have to be told where that is, set it to its address");
+	}
+	problems.push(...absent(env, "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY"));
+	for (const name of ["API_KEY", "EDGE_URL", "AGENT_IMAGE", "INSECURE_TLS"])
+		problems.push(...absent(env, `MUSTER_PORTAINER_${name}`, "MUSTER_PORTAINER_URL"));
+	problems.push(...portainerProblems(values));
 	problems.push(...meshProblems(env, values.MUSTER_MESH));
 	if (problems.length > 0) return { ok: false, problems };
 
@@ -165,6 +183,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		trustedProxies: Object.freeze(values.MUSTER_TRUSTED_PROXIES ?? []),
 		mesh: meshConfig(values),
 		webhookPrivateAddresses: values.MUSTER_WEBHOOK_PRIVATE_ADDRESSES ?? false,
+		fuseDeadlineSeconds: values.MUSTER_FUSE_DEADLINE_SECONDS ?? 120,
+		portainer: portainerOf(values),
 		introspection: values.MUSTER_INTROSPECTION ?? true,
 		retention: Object.freeze({
 			attemptsDays: values.MUSTER_RETENTION_ATTEMPTS_DAYS ?? 90,

@@ -1,13 +1,19 @@
 import { clearInterval, setInterval } from "node:timers";
 import type { Deps } from "./deps.ts";
 import { warnOfLeftOn } from "./auto-enrollment/left-on.ts";
+import { sweepCommands } from "./commands/sweep.ts";
 import { pruneNonces } from "./enrollment/auto-store.ts";
 import { pruneReplies } from "./enrollment/store.ts";
 import { warnOfExpiringKeys } from "./keys/expiry.ts";
 import { pruneEvents } from "./events/store.ts";
+import { pruneFusions } from "./fuse/store.ts";
+import { pruneHostEvents } from "./inventory/events-store.ts";
 import { sweepStaleHosts } from "./hosts/hosts.ts";
 import { inSteps, prune, type Retention } from "./retention.ts";
 import { pruneDeliveries } from "./webhooks/store.ts";
+
+/** Commands that one round ends at most. */
+const sweepMax = 1_000;
 
 /** Starts the timed work of one server process: stale hosts, what has
  * had its time, and alerts about what ends soon or was left on. Several servers may do it at once. Returns what stops it. */
@@ -24,7 +30,10 @@ export function startHousekeeping(deps: Deps, retention: Retention): () => Promi
 		await inSteps((limit) => pruneReplies(deps.db.sql, deps.clock.now(), limit));
 		await inSteps((limit) => pruneEvents(deps.db.sql, limit));
 		await inSteps((limit) => pruneDeliveries(deps.db.sql, limit));
+		await inSteps((limit) => pruneFusions(deps.db.sql, limit));
 		await inSteps((limit) => pruneNonces(deps.db.sql, limit));
+		await inSteps((limit) => pruneHostEvents(deps.db.sql, limit));
+		await sweepCommands(deps, sweepMax);
 		await prune(deps, retention);
 		await warnOfExpiringKeys(deps);
 		await warnOfLeftOn(deps, deps.settings.autoEnrollmentAlertHours);

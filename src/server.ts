@@ -5,6 +5,7 @@ import type { Principal } from "./auth/principal.ts";
 import { isCredentialLive, tenantBySlug } from "./auth/store.ts";
 import { applyEnvironment } from "./auto-enrollment/auto-enrollment.ts";
 import { tokenVerifier } from "./auth/tokens.ts";
+import { openCommandHub } from "./commands/hub.ts";
 import type { Config } from "./config.ts";
 import { openDb } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
@@ -15,6 +16,9 @@ import { createLimiter } from "./enrollment/limiter.ts";
 import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
+import { followCommands } from "./fuse/docker.ts";
+import { openFuseRunner } from "./fuse/runner.ts";
+import { openFuseWatchdog } from "./fuse/watchdog.ts";
 import { createContext, type GraphQLContext, sharingOf } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
@@ -23,6 +27,7 @@ import { metricsHandler } from "./http/metrics.ts";
 import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
 import { startHousekeeping } from "./housekeeping.ts";
+import { containerStatsKeeper } from "./inventory/stats.ts";
 import { openHasher } from "./keys/hasher.ts";
 import { checkSealed } from "./keys/reseal.ts";
 import { openVault } from "./keys/vault.ts";
@@ -41,6 +46,7 @@ import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
+import { followStackCommands } from "./stacks/stacks.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
 
@@ -48,6 +54,8 @@ import { openLiveSockets } from "./workers/live-sockets.ts";
 export interface Server {
 	/** Where workers and people reach it: the LAN listener's address as a URL, or MUSTER_PUBLIC_URL. */
 	readonly url: string;
+	/** Where everything but enrolling is answered: `url`, unless MUSTER_API_LISTEN is set. */
+	readonly apiUrl: string;
 	readonly metricsUrl: string;
 	readonly deps: Deps;
 	readonly jwtSecret: Secret;
@@ -118,6 +126,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 			sharedSecret: config.sharedSecret ?? null,
 			publicUrl: () => place.url,
 			webhookPrivateAddresses: config.webhookPrivateAddresses,
+			fuseDeadlineSeconds: config.fuseDeadlineSeconds,
+			portainer: config.portainer ?? null,
 		},
 	};
 	await checkSealed(deps);
@@ -125,13 +135,28 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
+	undo.push(followStackCommands());
+	const commands = await openCommandHub(deps);
+	undo.push(() => commands.close());
+	const runner = openFuseRunner(deps, commands);
+	undo.push(() => runner.close());
 	undo.push(startHousekeeping(deps, config.retention));
+	undo.push(followCommands());
+	const watchdog = openFuseWatchdog(deps);
+	undo.push(() => watchdog.close());
 	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
 	const prover = createProver(deps);
-	const parts = { deps, heartbeats, prover, enroller: createEnroller(deps, prover, limiter) };
+	const parts = {
+		deps,
+		heartbeats,
+		commands,
+		containerStats: containerStatsKeeper(deps),
+		prover,
+		enroller: createEnroller(deps, prover, limiter),
+	};
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
 	const app = createApp<Principal, GraphQLContext>({
@@ -140,6 +165,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
+		...(config.apiListen === undefined ? {} : { enrollOnly: enrollOnlyMessage(config.apiListen, config.serverAddr) }),
 		known: [enrollDocument, heartbeatDocument],
 		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
 		createContext: async (scope) =>
@@ -164,17 +190,27 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		app.endStreams();
 		await Promise.all(listeners.map((listener) => listener.stop(stopMs)));
 	});
-	const main = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
-	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...main, listen })));
-	if (config.apiListen !== undefined)
-		listeners.push(await listenAs("MUSTER_API_LISTEN", config.apiListen, (listen) => runtime.serve({ ...main, listen })));
+	const whole = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
+	const enrollOnly = { fetch: (request: Request, info: RequestInfo) => app.fetchEnrollOnly(request, info), bodyBytesMax, onFault };
+	const { apiListen } = config;
+	// H5: where the API has a listener of its own, the other is for new machines and knows nothing else.
+	const lan = apiListen === undefined ? whole : enrollOnly;
+	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...lan, listen })));
+	const api = apiListen && (await listenAs("MUSTER_API_LISTEN", apiListen, (listen) => runtime.serve({ ...whole, listen })));
+	if (api !== undefined) listeners.push(api);
 	const metricsListener = await listenAs("MUSTER_METRICS_LISTEN", config.metricsListen, (listen) =>
 		runtime.serve({ listen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault }),
 	);
 	listeners.push(metricsListener);
 	const [first] = listeners;
 	place.url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
-	return { url: place.url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+	const apiUrl = api === undefined ? place.url : urlOf(api.address);
+	return { url: place.url, apiUrl, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+}
+
+function enrollOnlyMessage(apiListen: ListenAddress, serverAddr: string | undefined): string {
+	const there = serverAddr ?? formatListenAddress(apiListen);
+	return `This listener (MUSTER_LISTEN) takes the enroll mutation only, one in a request: ask the API listener (MUSTER_API_LISTEN) at ${there} for everything else`;
 }
 
 /** Opens a listener; a taken port is an error that names the address, the variable and the remedy. */

@@ -39,7 +39,13 @@ const remedies: Readonly<Record<SettingName, string | undefined>> = {
 	workerApiKey: restart,
 	stateDir: restart,
 	machineIdFile: restart,
+	meshMode: restart,
+	meshStateDir: restart,
+	meshSocket: restart,
+	tailscale: restart,
+	tailscaled: restart,
 	metricsPort: restart,
+	dockerSocket: restart,
 };
 
 /** Compares the configuration that a worker runs with to a new one that has no problems. Pure. */

@@ -9,6 +9,11 @@ const reportSchema = v.object({
 	status: v.picklist(["ok", "unavailable"]),
 	lastHeartbeat: v.nullable(v.string()),
 	reason: v.nullable(v.string()),
+	/** Absent in a worker of before this. */
+	docker: v.optional(
+		v.nullable(v.union([v.object({ up: v.literal(true), version: v.string() }), v.object({ up: v.literal(false), reason: v.string() })])),
+		null,
+	),
 });
 /** What a running worker says about itself at `/healthz`. */
 export type Report = v.InferOutput<typeof reportSchema>;
@@ -36,6 +41,22 @@ export interface Status {
 	readonly lastHeartbeat: string | null;
 	/** Why it does not report. */
 	readonly trouble: string | null;
+	/** Whether the running worker reaches Docker; null when it cannot be asked. */
+	readonly docker: Report["docker"];
+	/** This host's place on the mesh; null when it is to be on none. */
+	readonly mesh: MeshStanding | null;
+}
+
+/** What `status` knows of the mesh. */
+export interface MeshStanding {
+	/** The client's word; null when it does not answer, as when no worker runs. */
+	readonly state: string | null;
+	readonly addresses: readonly string[];
+	readonly nodeName: string | null;
+	/** What is wrong, with the remedy. */
+	readonly trouble: string | null;
+	/** All of it, for people. */
+	readonly text: string;
 }
 
 /** Asks the worker that holds the state directory, on the port its metrics are on, within a second. Undefined when it does not answer, or another does. */
@@ -79,6 +100,7 @@ export function readStatus(
 		readonly apiKey: { readonly workerId: string; readonly hint: string } | undefined;
 	},
 	report?: Report,
+	mesh: MeshStanding | null = null,
 ): Status {
 	const kept = store?.peek();
 	const workerId = configured.apiKey?.workerId ?? kept?.credential.workerId ?? null;
@@ -96,6 +118,8 @@ export function readStatus(
 		reporting: report === undefined ? null : report.status === "ok",
 		lastHeartbeat: report?.lastHeartbeat ?? null,
 		trouble: report?.reason ?? null,
+		docker: report?.docker ?? null,
+		mesh,
 	};
 }
 
@@ -111,8 +135,10 @@ export function formatStatus(status: Status, format: "text" | "json"): string {
 		["server", status.serverAddress],
 		["state directory", status.stateDir],
 		["running", running],
+		["docker", status.docker === null ? null : status.docker.up ? status.docker.version : `no: ${status.docker.reason}`],
 		["reporting", reportingText(status)],
 		["last heartbeat", status.lastHeartbeat],
+		...(status.mesh === null ? [] : [["mesh", status.mesh.text] as const]),
 	];
 	return rows.map(([label, value]) => `${`${label}:`.padEnd(18)}${value ?? "-"}\n`).join("");
 }

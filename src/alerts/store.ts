@@ -93,7 +93,8 @@ export async function countAlerts(sql: Sql, tenantId: string, open: boolean | un
 /** Deletes a bounded number of the oldest acknowledged alerts below an id; what nobody has seen stays. Returns how many went. */
 export async function pruneAlerts(sql: Sql, below: string, limit: number): Promise<number> {
 	const gone = await sql`
-		delete from alerts where id in (
-			select id from alerts where id < ${below} and acknowledged_at is not null order by id limit ${limit} for update skip locked)`;
+		with old as materialized (
+			select id from alerts where id < ${below} and acknowledged_at is not null order by id limit ${limit} for update skip locked)
+		delete from alerts a using old where a.id = old.id`;
 	return gone.count;
 }

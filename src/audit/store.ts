@@ -59,6 +59,7 @@ export async function countAudit(sql: Sql, tenantId: string): Promise<number> {
 /** Deletes a bounded number of the oldest lines below an id. Returns how many went. */
 export async function pruneAudit(sql: Sql, below: string, limit: number): Promise<number> {
 	const gone = await sql`
-		delete from audit where id in (select id from audit where id < ${below} order by id limit ${limit} for update skip locked)`;
+		with old as materialized (select id from audit where id < ${below} order by id limit ${limit} for update skip locked)
+		delete from audit a using old where a.id = old.id`;
 	return gone.count;
 }

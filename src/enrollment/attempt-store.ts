@@ -90,9 +90,9 @@ export async function attemptsByIds(sql: Sql, tenantId: string, ids: readonly st
  */
 export async function pruneAttempts(sql: Sql, below: string, limit: number): Promise<number> {
 	const rows = await sql`
-		with gone as (
-			delete from attempts where id in (select id from attempts where id < ${below} order by id limit ${limit} for update skip locked)
-			returning id
+		with old as materialized (select id from attempts where id < ${below} order by id limit ${limit} for update skip locked), gone as (
+			delete from attempts a using old where a.id = old.id
+			returning a.id
 		), range as (select min(id) as first, max(id) as last from gone), told as (
 			delete from audit using range
 			where audit.id >= 'aud_' || substr(range.first, 5, 10) and audit.id < 'aud_' || substr(range.last, 5, 10) || '~'

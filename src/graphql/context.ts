@@ -1,9 +1,11 @@
 import { requireOperator, requireWorker } from "../auth/authorize.ts";
 import type { OperatorPrincipal, Principal, Role, WorkerPrincipal } from "../auth/principal.ts";
+import type { CommandHub } from "../commands/hub.ts";
 import type { Deps } from "../deps.ts";
 import type { Enroller } from "../enrollment/enroll.ts";
 import type { Prover } from "../enrollment/prove.ts";
 import { MusterError } from "../errors.ts";
+import type { ContainerStatsKeeper } from "../inventory/stats.ts";
 import type { Heartbeats } from "../workers/heartbeats.ts";
 
 /** What the HTTP reply is to carry besides the body; counts for an operation of one root field, and not on a socket. */
@@ -18,6 +20,8 @@ export interface GraphQLContext {
 	readonly enroller: Enroller;
 	readonly prover: Prover;
 	readonly heartbeats: Heartbeats;
+	readonly commands: CommandHub;
+	readonly containerStats: ContainerStatsKeeper;
 	readonly principal: Principal;
 	/** Who the request is from, proxies taken into account. */
 	readonly sourceAddress: string;

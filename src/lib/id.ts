@@ -19,6 +19,9 @@ export const idPrefixes = {
 	meshKey: "mkey",
 	webhook: "whk",
 	delivery: "dlv",
+	fusion: "fus",
+	command: "cmd",
+	stack: "stk",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

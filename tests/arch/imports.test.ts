@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { type SourceFile, sources } from "./tree.ts";
 
 const files = sources("src", "worker");
-const leaves = ["lib", "protocol"];
+const leaves = ["lib", "protocol", "engine"];
 const shells = ["graphql", "http", "runtime"];
 
 /** The folder that decides what a file may import: `src/<folder>`, `worker`, or `src` for the composition root. */
@@ -16,10 +16,11 @@ function layer(path: string): string {
 function fault(file: SourceFile, imported: string): string | undefined {
 	const [from, to] = [layer(file.path), layer(imported)];
 	if (from === to) return undefined;
-	if (from === "worker") return leaves.includes(to) ? undefined : "the worker shares src/protocol and src/lib only";
+	if (from === "worker") return leaves.includes(to) ? undefined : "the worker shares src/engine, src/protocol and src/lib only";
 	if (to === "worker") return "the server does not know the worker";
 	if (from === "lib") return "lib is a leaf";
 	if (from === "protocol") return to === "lib" ? undefined : "protocol imports lib only";
+	if (from === "engine") return ["lib", "protocol"].includes(to) ? undefined : "engine imports lib and protocol only";
 	if (from === "root") return undefined;
 	if (!shells.includes(from) && shells.includes(to)) {
 		// A port's types may be named by the one who describes an address.
@@ -31,7 +32,7 @@ function fault(file: SourceFile, imported: string): string | undefined {
 	return undefined;
 }
 
-test("imports go one way: lib, protocol, domain, graphql and http, runtime, main", () => {
+test("imports go one way: lib, protocol, engine, domain, graphql and http, runtime, main", () => {
 	const faults = files.flatMap((file) =>
 		file.imports.flatMap((imported) => {
 			const why = fault(file, imported);
@@ -55,7 +56,7 @@ test("only the two adapters, the entries and the build name a runtime (G2)", () 
 
 test("only the adapters and the entry files read the process: no module reads the environment on import", () => {
 	const allowed =
-		/^(src\/runtime\/(bun|deno)\.ts|src\/main\.ts|worker\/(main|build|start|fatal|lock|facts|status|machine-uid|disk|state-dir)\.ts)$/;
+		/^(src\/runtime\/(bun|deno)\.ts|src\/main\.ts|worker\/(main|build|start|fatal|lock|facts|status|machine-uid|mesh-daemon|mesh-tools|disk|state-dir)\.ts)$/;
 	const named = files.filter(({ path, code }) => !allowed.test(path) && /\bprocess\s*\./.test(code)).map(({ path }) => path);
 	expect(named).toEqual([]);
 });
@@ -66,13 +67,20 @@ test("SQL stands in stores and in src/db only", () => {
 	expect(speaking).toEqual([]);
 });
 
+test("a bounded step takes no more than its bound: a sub-select with a limit under lock may be run once a row", () => {
+	const unbounded = files
+		.filter(({ text }) => /\bin \(\s*select[^`;]*?limit \$\{[^}]*\}\s+for (no key )?update/i.test(text))
+		.map(({ path }) => path);
+	expect(unbounded).toEqual([]);
+});
+
 test("only src/db loads the PostgreSQL driver", () => {
 	const loading = files.filter(({ path, text }) => !path.startsWith("src/db/") && /from "postgres"/.test(text)).map(({ path }) => path);
 	expect(loading).toEqual([]);
 });
 
 test("decide, lifecycle and tail are pure: they load nothing but types and the exhaustiveness check", () => {
-	for (const path of ["src/enrollment/decide.ts", "src/hosts/lifecycle.ts", "src/events/tail.ts"]) {
+	for (const path of ["src/enrollment/decide.ts", "src/hosts/lifecycle.ts", "src/commands/lifecycle.ts", "src/events/tail.ts"]) {
 		const file = files.find((one) => one.path === path);
 		expect(file === undefined ? [path] : withoutTypes(file).filter((imported) => imported !== "src/lib/absurd.ts")).toEqual([]);
 	}

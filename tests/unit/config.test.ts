@@ -43,6 +43,8 @@ test("an empty environment is a complete configuration, closed to the outside", 
 		lockout: { failures: 10, seconds: 900 },
 		mesh: undefined,
 		webhookPrivateAddresses: false,
+		fuseDeadlineSeconds: 120,
+		portainer: undefined,
 		trustedProxies: [],
 		introspection: true,
 		retention: { attemptsDays: 90, attemptsMax: 5_000_000, auditDays: 400, alertsDays: 90 },
@@ -160,7 +162,7 @@ describe("wrong values", () => {
 		["MUSTER_MESH", "zerotier", "give none or headscale"],
 		["MUSTER_EVENT_BUS", "nats", "not available in this version"],
 	])("%s=%s is refused and says what to give", (name, value, remedy) => {
-		const problems = problemsOf({ [name]: value });
+		const problems = problemsOf({ MUSTER_SERVER_ADDR: "100.64.0.1:7480", [name]: value });
 		expect(problems).toHaveLength(1);
 		expect(problems[0]).toStartWith(name);
 		expect(problems[0]).toContain(remedy);
@@ -217,7 +219,7 @@ describe("unknown variables", () => {
 	});
 
 	test("a variable of a part this version lacks is a problem, not ignored", () => {
-		for (const name of ["MUSTER_PORTAINER_API_KEY_FILE", "MUSTER_FUSE_DEADLINE_SECONDS", "NATS_URL"]) {
+		for (const name of ["NATS_URL", "NATS_URL_FILE"]) {
 			expect(problemsOf({ [name]: "x" })).toEqual([
 				expect.stringContaining(`${name} is given: what it is for is not available in this version`),
 			]);
@@ -258,42 +260,7 @@ describe("_FILE twins", () => {
 	});
 });
 
-describe("the mesh (H6, H7)", () => {
-	const whole = {
-		MUSTER_MESH: "headscale",
-		MUSTER_HEADSCALE_URL: "http://mesh:8080",
-		MUSTER_HEADSCALE_API_KEY: secretText,
-		MUSTER_HEADSCALE_TAGS: "tag:muster",
-	};
-
-	test("workers are told the URL that the server uses, unless they need another", () => {
-		expect(accepted(whole).mesh).toMatchObject({ publicUrl: "http://mesh:8080", user: undefined, tags: ["tag:muster"] });
-	});
-
-	test("everything that is missing is said at once", () => {
-		const problems = problemsOf({ MUSTER_MESH: "headscale" }).join("\n");
-		for (const name of ["MUSTER_HEADSCALE_URL", "MUSTER_HEADSCALE_API_KEY", "MUSTER_HEADSCALE_USER"]) expect(problems).toContain(name);
-		expect(problemsOf({ ...whole, MUSTER_HEADSCALE_TAGS: "" })).toHaveLength(1);
-	});
-
-	test.each(["MUSTER_HEADSCALE_URL", "MUSTER_HEADSCALE_TAGS"] as const)("%s without a mesh is said: it would be ignored", (name) => {
-		expect(problemsOf({ [name]: whole[name] })).toEqual([`${name} is given without a mesh: set MUSTER_MESH=headscale, or unset it`]);
-	});
-
-	test.each([
-		["MUSTER_HEADSCALE_URL", "mesh:8080", "give a URL"],
-		["MUSTER_HEADSCALE_USER", "4robots", "for example muster"],
-		["MUSTER_HEADSCALE_TAGS", "muster", "tag:muster"],
-		["MUSTER_HEADSCALE_PUBLIC_URL", "mesh", "give a URL"],
-		["MUSTER_HEADSCALE_API_KEY", "short", "16 or more"],
-	])("%s=%s is refused with the form to give", (name, value, remedy) => {
-		const problems = problemsOf({ ...whole, [name]: value });
-		expect(problems).toHaveLength(1);
-		expect(problems[0]).toContain(name);
-		expect(problems[0]).toContain(remedy);
-	});
-
-	test("a mesh that is none is one problem, not one for each of its variables", () => {
-		expect(problemsOf({ ...whole, MUSTER_MESH: "tailscale" })).toHaveLength(1);
-	});
+test("H5: an API listener needs the address that workers are told: on the other one they could not report", () => {
+	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481" })).toEqual([expect.stringContaining("MUSTER_SERVER_ADDR is not given")]);
+	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481", MUSTER_SERVER_ADDR: "100.64.0.1:7481" })).toEqual([]);
 });

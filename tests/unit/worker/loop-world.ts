@@ -4,7 +4,8 @@ import { Secret } from "../../../src/lib/secret.ts";
 import type { EnrollAnswer } from "../../../worker/client.ts";
 import type { Enrollment } from "../../../worker/enrollment.ts";
 import type { Identity } from "../../../worker/identity.ts";
-import { type Assignment, type Loop, type LoopDeps, startLoop } from "../../../worker/loop.ts";
+import { startLoop } from "../../../worker/loop.ts";
+import type { Assignment, Loop, LoopDeps } from "../../../worker/loop-port.ts";
 import type { CheckVerdict } from "../../../worker/machine-state.ts";
 import type { HeartbeatInput, Socket, SocketListener } from "../../../worker/socket.ts";
 import { FakeTime } from "./fake-time.ts";
@@ -31,6 +32,12 @@ export class PlayedSocket implements Socket {
 		if (this.answer === "silence") return new Promise(() => {});
 		return Promise.resolve({ serverTime: "", nextInSeconds: this.nextInSeconds });
 	}
+
+	ask(): Promise<unknown> {
+		return Promise.reject(new Error("not played"));
+	}
+
+	listen(): void {}
 
 	terminate(): void {
 		this.terminated = true;
