@@ -1,4 +1,4 @@
-import { absent, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
+import { absent, isSet, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
 import {
 	addressField,
 	base64KeyField,
@@ -7,6 +7,8 @@ import {
 	type Field,
 	issuerField,
 	lockoutField,
+	meshTagsField,
+	meshUserField,
 	oneOf,
 	postgresUrlField,
 	secondsField,
@@ -17,9 +19,13 @@ import {
 	urlField,
 	wholeNumberField,
 } from "./config-fields.ts";
+import { type PortainerConfig, portainerOf, portainerProblems } from "./config-portainer.ts";
+import { meshConfig, meshProblems } from "./config-mesh.ts";
+import type { HeadscaleConfig } from "./mesh/headscale.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { ListenAddress } from "./lib/address.ts";
+import type { Retention } from "./retention.ts";
 
 /** The server's configuration, parsed once from the environment (DESIGN.md, server variables) and frozen. */
 export interface Config {
@@ -52,11 +58,19 @@ export interface Config {
 	/** Refused attempts a minute per scope and source. */
 	readonly rateLimitPerMinute: number;
 	readonly lockout: { readonly failures: number; readonly seconds: number };
+	/** The mesh that host tokens let onto; undefined: none. */
+	readonly mesh: HeadscaleConfig | undefined;
 	/** Whether webhooks may be sent to addresses that are not public. */
 	readonly webhookPrivateAddresses: boolean;
+	/** How long fusing a host may take before it is given up (H11). */
+	readonly fuseDeadlineSeconds: number;
+	/** Undefined: hosts are fused by Docker alone. */
+	readonly portainer: PortainerConfig | undefined;
 	/** CIDRs whose X-Forwarded-For is believed. */
 	readonly trustedProxies: readonly string[];
 	readonly introspection: boolean;
+	/** How long records are kept. */
+	readonly retention: Retention;
 	readonly log: { readonly level: LogLevel; readonly format: LogFormat };
 }
 
@@ -90,25 +104,30 @@ const fields = {
 	MUSTER_LOCKOUT: lockoutField(),
 	MUSTER_TRUSTED_PROXIES: cidrsField(),
 	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: switchField(),
-	MUSTER_MESH: oneOf(["none"], ["headscale"]),
+	MUSTER_FUSE_DEADLINE_SECONDS: secondsField(1, 3_600),
+	MUSTER_PORTAINER_URL: urlField(),
+	MUSTER_PORTAINER_API_KEY: secretField(8),
+	MUSTER_PORTAINER_EDGE_URL: urlField(),
+	MUSTER_PORTAINER_AGENT_IMAGE: textField("an image, for example portainer/agent:2.33.5"),
+	MUSTER_PORTAINER_INSECURE_TLS: switchField(),
+	MUSTER_MESH: oneOf(["none", "headscale"]),
+	MUSTER_HEADSCALE_URL: urlField(),
+	MUSTER_HEADSCALE_API_KEY: secretField(16),
+	MUSTER_HEADSCALE_USER: meshUserField(),
+	MUSTER_HEADSCALE_TAGS: meshTagsField(),
+	MUSTER_HEADSCALE_PUBLIC_URL: urlField(),
 	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
 	MUSTER_INTROSPECTION: switchField(),
+	MUSTER_RETENTION_ATTEMPTS_DAYS: wholeNumberField(1, 36_500, "days"),
+	MUSTER_RETENTION_ATTEMPTS_MAX: wholeNumberField(1_000, 1_000_000_000, "attempts"),
+	MUSTER_RETENTION_AUDIT_DAYS: wholeNumberField(1, 36_500, "days"),
+	MUSTER_RETENTION_ALERTS_DAYS: wholeNumberField(1, 36_500, "days"),
 	MUSTER_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]),
 	MUSTER_LOG_FORMAT: oneOf(["text", "json"]),
 } satisfies Record<string, Field<unknown>>;
 
 /** Documented variables of parts that this version does not have; a value for one would be ignored, so it stops the start. */
-const later = [
-	"MUSTER_HEADSCALE_URL",
-	"MUSTER_HEADSCALE_API_KEY",
-	"MUSTER_HEADSCALE_USER",
-	"MUSTER_HEADSCALE_TAGS",
-	"MUSTER_HEADSCALE_PUBLIC_URL",
-	"MUSTER_FUSE_DEADLINE_SECONDS",
-	"MUSTER_PORTAINER_URL",
-	"MUSTER_PORTAINER_API_KEY",
-	"NATS_URL",
-] as const;
+const later = ["NATS_URL"] as const;
 
 /**
  * Parses the environment. Pure but for `readFile`, which `_FILE` twins need. Every problem is reported at once;
@@ -128,6 +147,14 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	}
 	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
+	if (isSet(env, "MUSTER_API_LISTEN") && !isSet(env, "MUSTER_SERVER_ADDR")) {
+		problems.push("MUSTER_SERVER_ADDR is not given: with MUSTER_API_LISTEN workers have to be told where that is, set it to its address");
+	}
+	problems.push(...absent(env, "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY"));
+	for (const name of ["API_KEY", "EDGE_URL", "AGENT_IMAGE", "INSECURE_TLS"])
+		problems.push(...absent(env, `MUSTER_PORTAINER_${name}`, "MUSTER_PORTAINER_URL"));
+	problems.push(...portainerProblems(values));
+	problems.push(...meshProblems(env, values.MUSTER_MESH));
 	if (problems.length > 0) return { ok: false, problems };
 
 	const databaseUrl = values.DATABASE_URL;
@@ -154,8 +181,17 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		rateLimitPerMinute: values.MUSTER_RATE_LIMIT ?? 10,
 		lockout: Object.freeze(values.MUSTER_LOCKOUT ?? { failures: 10, seconds: 900 }),
 		trustedProxies: Object.freeze(values.MUSTER_TRUSTED_PROXIES ?? []),
+		mesh: meshConfig(values),
 		webhookPrivateAddresses: values.MUSTER_WEBHOOK_PRIVATE_ADDRESSES ?? false,
+		fuseDeadlineSeconds: values.MUSTER_FUSE_DEADLINE_SECONDS ?? 120,
+		portainer: portainerOf(values),
 		introspection: values.MUSTER_INTROSPECTION ?? true,
+		retention: Object.freeze({
+			attemptsDays: values.MUSTER_RETENTION_ATTEMPTS_DAYS ?? 90,
+			attemptsMax: values.MUSTER_RETENTION_ATTEMPTS_MAX ?? 5_000_000,
+			auditDays: values.MUSTER_RETENTION_AUDIT_DAYS ?? 400,
+			alertsDays: values.MUSTER_RETENTION_ALERTS_DAYS ?? 90,
+		}),
 		log: Object.freeze({ level: values.MUSTER_LOG_LEVEL ?? "info", format: values.MUSTER_LOG_FORMAT ?? "text" }),
 	};
 	return { ok: true, config: Object.freeze(config) };

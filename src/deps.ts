@@ -1,3 +1,4 @@
+import type { PortainerConfig } from "./config-portainer.ts";
 import type { Db } from "./db/port.ts";
 import type { Bus } from "./events/port.ts";
 import type { Hasher } from "./keys/hasher.ts";
@@ -7,6 +8,7 @@ import type { IdMint } from "./lib/id.ts";
 import type { Log } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { Random } from "./lib/random.ts";
+import type { Mesh } from "./mesh/port.ts";
 import type { Metrics } from "./metrics/port.ts";
 
 /** Everything the domain needs from outside; made once in main.ts, handed down, never imported. */
@@ -20,6 +22,7 @@ export interface Deps {
 	readonly mintId: IdMint;
 	readonly log: Log;
 	readonly metrics: Metrics;
+	readonly mesh: Mesh;
 	readonly settings: Settings;
 }
 
@@ -37,4 +40,8 @@ export interface Settings {
 	readonly sharedSecret: Secret | null;
 	/** Whether webhooks may be sent to addresses that are not public. Default false. */
 	readonly webhookPrivateAddresses: boolean;
+	/** How long fusing a host may take before it is given up. */
+	readonly fuseDeadlineSeconds: number;
+	/** The Portainer that hosts may be fused through; null: none. */
+	readonly portainer: PortainerConfig | null;
 }

@@ -16,7 +16,10 @@ import { createLimiter } from "./enrollment/limiter.ts";
 import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
-import { createContext, type GraphQLContext } from "./graphql/context.ts";
+import { followCommands } from "./fuse/docker.ts";
+import { openFuseRunner } from "./fuse/runner.ts";
+import { openFuseWatchdog } from "./fuse/watchdog.ts";
+import { createContext, type GraphQLContext, sharingOf } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
 import { createDistribution } from "./http/distribution.ts";
@@ -34,11 +37,16 @@ import { idMint } from "./lib/id.ts";
 import type { Log } from "./lib/log.ts";
 import { systemRandom } from "./lib/random.ts";
 import type { Secret } from "./lib/secret.ts";
+import { openHeadscale } from "./mesh/headscale.ts";
+import { noMesh } from "./mesh/none.ts";
+import { startMeshWork } from "./mesh/work.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
+import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
+import { followStackCommands } from "./stacks/stacks.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
 
@@ -46,6 +54,8 @@ import { openLiveSockets } from "./workers/live-sockets.ts";
 export interface Server {
 	/** Where workers and people reach it: the LAN listener's address as a URL, or MUSTER_PUBLIC_URL. */
 	readonly url: string;
+	/** Where everything but enrolling is answered: `url`, unless MUSTER_API_LISTEN is set. */
+	readonly apiUrl: string;
 	readonly metricsUrl: string;
 	readonly deps: Deps;
 	readonly jwtSecret: Secret;
@@ -95,6 +105,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(() => bus.close());
 
 	const place = { url: config.publicUrl ?? urlOf(config.listen) };
+	const mesh = config.mesh === undefined ? noMesh : openHeadscale(config.mesh, { clock: systemClock, log, metrics });
 	const deps: Deps = {
 		db,
 		bus,
@@ -103,6 +114,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		clock: systemClock,
 		random: systemRandom,
 		mintId: idMint(systemClock, systemRandom),
+		mesh,
 		hasher: openHasher(metrics),
 		vault: openVault(keys.current, keys.former, systemRandom),
 		settings: {
@@ -114,6 +126,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 			sharedSecret: config.sharedSecret ?? null,
 			publicUrl: () => place.url,
 			webhookPrivateAddresses: config.webhookPrivateAddresses,
+			fuseDeadlineSeconds: config.fuseDeadlineSeconds,
+			portainer: config.portainer ?? null,
 		},
 	};
 	await checkSealed(deps);
@@ -121,9 +135,16 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
+	undo.push(followStackCommands());
 	const commands = await openCommandHub(deps);
 	undo.push(() => commands.close());
-	undo.push(startHousekeeping(deps));
+	const runner = openFuseRunner(deps, commands);
+	undo.push(() => runner.close());
+	undo.push(startHousekeeping(deps, config.retention));
+	undo.push(followCommands());
+	const watchdog = openFuseWatchdog(deps);
+	undo.push(() => watchdog.close());
+	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
@@ -144,6 +165,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
+		...(config.apiListen === undefined ? {} : { enrollOnly: enrollOnlyMessage(config.apiListen, config.serverAddr) }),
+		known: [enrollDocument, heartbeatDocument],
 		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
@@ -152,12 +175,14 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 				() => undefined,
 				() => "PostgreSQL does not answer",
 			);
-			return [{ name: "database", ok: away === undefined, reason: away }];
+			const database = { name: "database", ok: away === undefined, reason: away };
+			// All servers see the same mesh, and only host tokens need it: a load balancer that sent them nobody would make one outage two.
+			return mesh.provider === "none" ? [database] : [database, { name: "mesh", ...mesh.state(), optional: true }];
 		},
 	});
 	const live = openLiveSockets(bus);
 	undo.push(() => live.close());
-	const sockets = createSockets<Principal, GraphQLContext>({ app, ...socketHooks(deps, authenticator, live) });
+	const sockets = createSockets<Principal, GraphQLContext>({ app, share: sharingOf, ...socketHooks(deps, authenticator, live) });
 
 	const listeners: Listener[] = [];
 	const onFault = (error: unknown) => log.error("http.fault", { error });
@@ -165,17 +190,27 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		app.endStreams();
 		await Promise.all(listeners.map((listener) => listener.stop(stopMs)));
 	});
-	const main = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
-	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...main, listen })));
-	if (config.apiListen !== undefined)
-		listeners.push(await listenAs("MUSTER_API_LISTEN", config.apiListen, (listen) => runtime.serve({ ...main, listen })));
+	const whole = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
+	const enrollOnly = { fetch: (request: Request, info: RequestInfo) => app.fetchEnrollOnly(request, info), bodyBytesMax, onFault };
+	const { apiListen } = config;
+	// H5: where the API has a listener of its own, the other is for new machines and knows nothing else.
+	const lan = apiListen === undefined ? whole : enrollOnly;
+	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...lan, listen })));
+	const api = apiListen && (await listenAs("MUSTER_API_LISTEN", apiListen, (listen) => runtime.serve({ ...whole, listen })));
+	if (api !== undefined) listeners.push(api);
 	const metricsListener = await listenAs("MUSTER_METRICS_LISTEN", config.metricsListen, (listen) =>
 		runtime.serve({ listen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault }),
 	);
 	listeners.push(metricsListener);
 	const [first] = listeners;
 	place.url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
-	return { url: place.url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+	const apiUrl = api === undefined ? place.url : urlOf(api.address);
+	return { url: place.url, apiUrl, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+}
+
+function enrollOnlyMessage(apiListen: ListenAddress, serverAddr: string | undefined): string {
+	const there = serverAddr ?? formatListenAddress(apiListen);
+	return `This listener (MUSTER_LISTEN) takes the enroll mutation only, one in a request: ask the API listener (MUSTER_API_LISTEN) at ${there} for everything else`;
 }
 
 /** Opens a listener; a taken port is an error that names the address, the variable and the remedy. */

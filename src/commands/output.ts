@@ -40,7 +40,7 @@ const never = new AbortController().signal;
 export async function takeOutput(
 	deps: Deps,
 	hub: CommandHub,
-	worker: WorkerPrincipal,
+	worker: Pick<WorkerPrincipal, "tenantId" | "workerId">,
 	raw: unknown,
 ): Promise<{ readonly wanted: boolean }> {
 	const { commandId, ...chunk } = parseInput("take the output", chunkSchema, raw);
