@@ -1,6 +1,6 @@
 /**
  * `npm run demo`: the whole story in one terminal, with the public API and the compiled worker only. Ends 0 when every step showed its evidence,
- * 1 with a sentence when one did not, 130 or 143 when told to stop. Leaves no process and no directory behind.
+ * 1 with a sentence when one did not, 64 for an unknown argument, 69 when `--fuse` lacks a program, 130 or 143 when told to stop. Leaves no process and no directory behind.
  */
 import { mkdtempSync, chmodSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -9,6 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { removeDataDir } from "../src/db/embedded-files.ts";
 import { exitCodes } from "../src/protocol/codes.ts";
+import { findFuseParts, tellFuse } from "./demo/fuse.ts";
 import { complain, Interrupted, print } from "./demo/stage.ts";
 import { type Props, tell } from "./demo/story.ts";
 
@@ -17,9 +18,20 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 // A reader that has gone away (`npm run demo | head`) ends the demo like a signal does.
 process.stdout.on("error", () => interruption.abort(new Interrupted("SIGPIPE")));
 
+const args = process.argv.slice(2);
 process.exit(await demo());
 
 async function demo(): Promise<number> {
+	const unknown = args.find((arg) => arg !== "--fuse");
+	if (unknown !== undefined) {
+		complain(`Unknown argument "${unknown}": npm run demo, or npm run demo -- --fuse`);
+		return exitCodes.usage;
+	}
+	const parts = args.length > 0 ? findFuseParts() : undefined;
+	if (parts !== undefined && "missing" in parts) {
+		complain(parts.missing);
+		return exitCodes.unavailable;
+	}
 	const startedMs = performance.now();
 	const home = mkdtempSync(join(tmpdir(), "muster-demo-"));
 	// PostgreSQL refuses root, so another account has to get to the data directory below.
@@ -27,7 +39,7 @@ async function demo(): Promise<number> {
 	const props: Props = { home, dataDir: join(home, "data"), signal: interruption.signal, onEnd: [] };
 	let code: number = exitCodes.ok;
 	try {
-		await tell(props);
+		await (parts === undefined ? tell(props) : tellFuse(props, parts));
 	} catch (error) {
 		code = report(interruption.signal.aborted ? interruption.signal.reason : error);
 	}

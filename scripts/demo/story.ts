@@ -46,7 +46,8 @@ export async function tell(props: Props): Promise<void> {
 	await lossAndReturn(scene, lost, workers);
 }
 
-async function serverStarts({ home, dataDir, signal, onEnd }: Props): Promise<Api> {
+/** Starts the server; resolves once it is ready. */
+export async function serverStarts({ home, dataDir, signal, onEnd }: Props): Promise<Api> {
 	step("A Muster server starts, with an empty data directory and a PostgreSQL of its own");
 	const runtime = process.versions.deno === undefined ? "bun" : "deno";
 	const env = {
@@ -68,7 +69,8 @@ async function serverStarts({ home, dataDir, signal, onEnd }: Props): Promise<Ap
 	return { url, token: (await readFile(join(dataDir, "admin-token"), "utf8")).trim() };
 }
 
-async function workerIsBuilt(signal: AbortSignal): Promise<string> {
+/** Builds the worker when it is not there, and shows it. */
+export async function workerIsBuilt(signal: AbortSignal): Promise<string> {
 	step("The worker is one file that needs nothing else on its host");
 	const changedMs = () =>
 		stat(outputPath(root, undefined)).then(

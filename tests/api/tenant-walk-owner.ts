@@ -17,6 +17,7 @@ export const walkEnv = {
 	MUSTER_SHARED_SECRET: sharedSecret,
 	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: "on",
 	MUSTER_STALE_SECONDS: "86400",
+	MUSTER_FUSE_DEADLINE_SECONDS: "3600",
 };
 
 // The secret that tests/support/muster.ts gives to every server.
