@@ -67,6 +67,7 @@ create table audit (
 	constraint audit_pkey PRIMARY KEY (id)
 );
 CREATE INDEX audit_by_tenant ON audit USING btree (tenant_id, id);
+CREATE INDEX audit_words ON audit USING gin (array_to_tsvector(string_to_array(btrim(regexp_replace(lower("left"(((((((action || ' '::text) || actor) || ' '::text) || subject) || ' '::text) || COALESCE((detail)::text, ''::text)), 500)), '[^[:alnum:]]+'::text, ' '::text, 'g'::text)), ' '::text)));
 
 create table auto_enrollment (
 	tenant_id text collate "C" not null,
@@ -81,6 +82,104 @@ create table auto_enrollment (
 	constraint auto_enrollment_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
 	constraint auto_enrollment_check CHECK (((credential_id IS NULL) = (api_key_sealed IS NULL))),
 	constraint auto_enrollment_configured_by_check CHECK ((configured_by = ANY (ARRAY['API'::text, 'ENVIRONMENT'::text])))
+);
+
+create unlogged table command_input (
+	tenant_id text collate "C" not null,
+	command_id text collate "C" not null,
+	id bigint not null generated always as identity,
+	data bytea not null,
+	is_end boolean not null,
+	constraint command_input_pkey PRIMARY KEY (command_id, id),
+	constraint command_input_command_id_fkey FOREIGN KEY (command_id) REFERENCES commands(id) ON DELETE CASCADE
+);
+
+create unlogged table command_output (
+	tenant_id text collate "C" not null,
+	command_id text collate "C" not null,
+	sequence bigint not null,
+	stream text collate "C" not null,
+	data bytea not null,
+	constraint command_output_pkey PRIMARY KEY (command_id, sequence),
+	constraint command_output_command_id_fkey FOREIGN KEY (command_id) REFERENCES commands(id) ON DELETE CASCADE,
+	constraint command_output_stream_check CHECK ((stream = ANY (ARRAY['STDOUT'::text, 'STDERR'::text])))
+);
+
+create table command_streams (
+	tenant_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	stream text collate "C" not null,
+	constraint command_streams_pkey PRIMARY KEY (tenant_id, worker_id),
+	constraint command_streams_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE
+);
+
+create table commands (
+	id text collate "C" not null,
+	sequence bigint not null generated always as identity,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	kind text collate "C" not null,
+	lane text collate "C" not null,
+	state text collate "C" not null,
+	params jsonb not null,
+	params_sealed text collate "C",
+	requested_by text not null,
+	requested_at timestamp(3) with time zone not null,
+	deadline_at timestamp(3) with time zone not null,
+	handed_at timestamp(3) with time zone,
+	started_at timestamp(3) with time zone,
+	cancel_requested_at timestamp(3) with time zone,
+	ended_at timestamp(3) with time zone,
+	result jsonb,
+	error_code text collate "C",
+	error_message text,
+	follows boolean not null,
+	reader text collate "C",
+	reader_until timestamp(3) with time zone,
+	output_passed bigint not null,
+	constraint commands_pkey PRIMARY KEY (id),
+	constraint commands_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint commands_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))),
+	constraint commands_check1 CHECK (((params_sealed IS NULL) OR (ended_at IS NULL))),
+	constraint commands_lane_check CHECK ((lane = ANY (ARRAY['free'::text, 'ordered'::text]))),
+	constraint commands_state_check CHECK ((state = ANY (ARRAY['QUEUED'::text, 'RUNNING'::text, 'SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))
+) with (fillfactor=80);
+CREATE INDEX commands_by_host ON commands USING btree (tenant_id, host_id, id);
+CREATE INDEX commands_by_tenant ON commands USING btree (tenant_id, id);
+CREATE INDEX commands_due ON commands USING btree (deadline_at) WHERE (ended_at IS NULL);
+CREATE INDEX commands_ended ON commands USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX commands_unfinished ON commands USING btree (tenant_id, worker_id, lane, sequence) WHERE (ended_at IS NULL);
+
+create table container_stats (
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	container_id text collate "C" not null,
+	slot smallint not null,
+	at timestamp(3) with time zone not null,
+	cpu_cores double precision not null,
+	memory_bytes double precision not null,
+	memory_limit_bytes double precision,
+	network_received_bytes double precision not null,
+	network_sent_bytes double precision not null,
+	constraint container_stats_pkey PRIMARY KEY (tenant_id, host_id, container_id, slot),
+	constraint container_stats_tenant_id_host_id_container_id_fkey FOREIGN KEY (tenant_id, host_id, container_id) REFERENCES containers(tenant_id, host_id, id) ON DELETE CASCADE,
+	constraint container_stats_slot_check CHECK (((slot >= 0) AND (slot <= 59)))
+) with (fillfactor=70);
+
+create table containers (
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	id text collate "C" not null,
+	name text not null,
+	image text not null,
+	state text not null,
+	status text not null,
+	created_at timestamp(3) with time zone not null,
+	labels jsonb not null,
+	ports text[] not null,
+	constraint containers_pkey PRIMARY KEY (tenant_id, host_id, id),
+	constraint containers_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE
 );
 
 create table credentials (
@@ -107,6 +206,18 @@ create table credentials (
 CREATE INDEX credentials_by_hash ON credentials USING btree (hash) WHERE (worker_id IS NULL);
 CREATE INDEX credentials_by_worker ON credentials USING btree (tenant_id, worker_id);
 CREATE INDEX credentials_named ON credentials USING btree (tenant_id, id) WHERE (worker_id IS NULL);
+
+create table engines (
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	engine_id text collate "C",
+	version text,
+	api_version text,
+	reason text,
+	reported_at timestamp(3) with time zone not null,
+	constraint engines_pkey PRIMARY KEY (host_id),
+	constraint engines_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE
+);
 
 create table enrollments (
 	tenant_id text collate "C" not null,
@@ -165,6 +276,22 @@ create table heartbeats (
 	constraint heartbeats_pkey PRIMARY KEY (tenant_id, worker_id),
 	constraint heartbeats_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE
 ) with (fillfactor=70);
+
+create table host_events (
+	id bigint not null generated always as identity,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	at timestamp(3) with time zone not null,
+	type text not null,
+	action text not null,
+	subject text not null,
+	name text,
+	attributes jsonb not null,
+	constraint host_events_pkey PRIMARY KEY (id),
+	constraint host_events_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE
+);
+CREATE INDEX host_events_by_host ON host_events USING btree (tenant_id, host_id, id);
+CREATE INDEX host_events_by_time ON host_events USING btree (at);
 
 create table hosts (
 	id text collate "C" not null,

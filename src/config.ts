@@ -1,4 +1,4 @@
-import { absent, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
+import { absent, isSet, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
 import {
 	addressField,
 	base64KeyField,
@@ -129,6 +129,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	}
 	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
+	if (isSet(env, "MUSTER_API_LISTEN") && !isSet(env, "MUSTER_SERVER_ADDR")) {
+		problems.push("MUSTER_SERVER_ADDR is not given: with MUSTER_API_LISTEN workers have to be told where that is, set it to its address");
+	}
 	problems.push(...meshProblems(env, values.MUSTER_MESH));
 	if (problems.length > 0) return { ok: false, problems };
 

@@ -5,6 +5,7 @@ import type { Principal } from "./auth/principal.ts";
 import { isCredentialLive, tenantBySlug } from "./auth/store.ts";
 import { applyEnvironment } from "./auto-enrollment/auto-enrollment.ts";
 import { tokenVerifier } from "./auth/tokens.ts";
+import { openCommandHub } from "./commands/hub.ts";
 import type { Config } from "./config.ts";
 import { openDb } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
@@ -37,6 +38,7 @@ import { noMesh } from "./mesh/none.ts";
 import { startMeshWork } from "./mesh/work.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
+import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
@@ -47,6 +49,8 @@ import { openLiveSockets } from "./workers/live-sockets.ts";
 export interface Server {
 	/** Where workers and people reach it: the LAN listener's address as a URL, or MUSTER_PUBLIC_URL. */
 	readonly url: string;
+	/** Where everything but enrolling is answered: `url`, unless MUSTER_API_LISTEN is set. */
+	readonly apiUrl: string;
 	readonly metricsUrl: string;
 	readonly deps: Deps;
 	readonly jwtSecret: Secret;
@@ -124,13 +128,15 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
+	const commands = await openCommandHub(deps);
+	undo.push(() => commands.close());
 	undo.push(startHousekeeping(deps));
 	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
 	const prover = createProver(deps);
-	const parts = { deps, heartbeats, prover, enroller: createEnroller(deps, prover, limiter) };
+	const parts = { deps, heartbeats, commands, prover, enroller: createEnroller(deps, prover, limiter) };
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
 	const app = createApp<Principal, GraphQLContext>({
@@ -139,6 +145,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
+		...(config.apiListen === undefined ? {} : { enrollOnly: enrollOnlyMessage(config.apiListen, config.serverAddr) }),
+		known: [enrollDocument, heartbeatDocument],
 		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
@@ -162,17 +170,27 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		app.endStreams();
 		await Promise.all(listeners.map((listener) => listener.stop(stopMs)));
 	});
-	const main = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
-	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...main, listen })));
-	if (config.apiListen !== undefined)
-		listeners.push(await listenAs("MUSTER_API_LISTEN", config.apiListen, (listen) => runtime.serve({ ...main, listen })));
+	const whole = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
+	const enrollOnly = { fetch: (request: Request, info: RequestInfo) => app.fetchEnrollOnly(request, info), bodyBytesMax, onFault };
+	const { apiListen } = config;
+	// H5: where the API has a listener of its own, the other is for new machines and knows nothing else.
+	const lan = apiListen === undefined ? whole : enrollOnly;
+	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...lan, listen })));
+	const api = apiListen && (await listenAs("MUSTER_API_LISTEN", apiListen, (listen) => runtime.serve({ ...whole, listen })));
+	if (api !== undefined) listeners.push(api);
 	const metricsListener = await listenAs("MUSTER_METRICS_LISTEN", config.metricsListen, (listen) =>
 		runtime.serve({ listen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault }),
 	);
 	listeners.push(metricsListener);
 	const [first] = listeners;
 	place.url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
-	return { url: place.url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+	const apiUrl = api === undefined ? place.url : urlOf(api.address);
+	return { url: place.url, apiUrl, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+}
+
+function enrollOnlyMessage(apiListen: ListenAddress, serverAddr: string | undefined): string {
+	const there = serverAddr ?? formatListenAddress(apiListen);
+	return `This listener (MUSTER_LISTEN) takes the enroll mutation only, one in a request: ask the API listener (MUSTER_API_LISTEN) at ${there} for everything else`;
 }
 
 /** Opens a listener; a taken port is an error that names the address, the variable and the remedy. */

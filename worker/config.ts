@@ -23,6 +23,8 @@ export interface Config extends Strategy {
 	readonly mesh: MeshConfig;
 	/** Where the worker's own metrics are served; undefined: nowhere. */
 	readonly metricsPort: number | undefined;
+	/** Where Docker listens: a socket's path, or `off`; undefined: DOCKER_HOST, else the usual place (worker/docker-address.ts). */
+	readonly dockerSocket: string | undefined;
 	readonly logFormat: LogFormat;
 	readonly logLevel: LogLevel;
 }
@@ -67,6 +69,7 @@ export function parseConfig(
 		machineIdFile: values.machineIdFile,
 		mesh: readMesh(values, problems),
 		metricsPort: readMetricsPort(values.metricsPort, problems),
+		dockerSocket: readDockerSocket(values.dockerSocket, problems),
 		logFormat: readChoice("MUSTER_LOG_FORMAT", values.logFormat, logFormats, "text", problems),
 		logLevel: readChoice("MUSTER_LOG_LEVEL", values.logLevel, logLevels, "info", problems),
 	};
@@ -151,6 +154,13 @@ function readMetricsPort(text: string | undefined, problems: string[]): number |
 	const port = Number(text);
 	if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port;
 	problems.push(`Cannot use MUSTER_METRICS_PORT "${text}": give a port from 1 to 65535, or off`);
+	return undefined;
+}
+
+function readDockerSocket(text: string | undefined, problems: string[]): string | undefined {
+	const path = text?.replace(/^unix:\/\//, "");
+	if (path === undefined || path === "off" || path.startsWith("/")) return path;
+	problems.push(`Cannot use MUSTER_DOCKER_SOCKET "${text}": give the whole path of Docker's socket, like /var/run/docker.sock, or off`);
 	return undefined;
 }
 

@@ -1,65 +1,19 @@
 import { absurd } from "../src/lib/absurd.ts";
 import { type Backoff, fullJitter } from "../src/lib/backoff.ts";
-import type { Clock } from "../src/lib/clock.ts";
-import type { Log } from "../src/lib/log.ts";
-import type { Random } from "../src/lib/random.ts";
 import { exitCodes } from "../src/protocol/codes.ts";
 import type { Endpoint } from "./address.ts";
 import type { Enrollment } from "./enrollment.ts";
 import { Fatal, reasonOf } from "./fatal.ts";
-import type { Vitals } from "./facts.ts";
-import type { Credential, Identity } from "./identity.ts";
+import type { Identity } from "./identity.ts";
 import { lockTouchMs } from "./lock.ts";
 import { initialState, machine } from "./machine.ts";
 import { joinEvent, type Mesh, type MeshPlan, noMesh } from "./mesh-port.ts";
-import type { CheckVerdict, Effect, Event, State } from "./machine-state.ts";
-import type { OpenSocket, Socket } from "./socket.ts";
-import type { Timers } from "./timers.ts";
+import type { Effect, Event, State } from "./machine-state.ts";
+import type { Socket } from "./socket.ts";
 
-/** What the loop needs of the world. */
-export interface LoopDeps {
-	readonly clock: Clock;
-	readonly random: Random;
-	readonly timers: Timers;
-	readonly log: Log;
-	readonly openSocket: OpenSocket;
-	readonly check: (endpoint: Endpoint, credential: Credential, signal: AbortSignal) => Promise<CheckVerdict>;
-	readonly readVitals: () => Vitals;
-	/** Says that this worker still holds its state directory; false when another took it. */
-	readonly touchLock: () => boolean;
-	/** Absent: this host is on none. */
-	readonly mesh?: Mesh;
-	/** Is told of every step of the machine, for the metrics. */
-	readonly observe?: (event: Event, state: State, effects: readonly Effect[]) => void;
-}
+import type { Assignment, Loop, LoopDeps } from "./loop-deps.ts";
 
-/** One run of the worker. */
-export interface Assignment {
-	/** Undefined: enroll first. */
-	readonly identity: Identity | undefined;
-	/** Undefined only when there is an identity. */
-	readonly enrollment: Enrollment | undefined;
-	/** Whether to enroll anew when the server refuses the credential for good. */
-	readonly enrollsAgain: boolean;
-	/** For the command `enroll`: end once enrolled, and after this many seconds at the latest. */
-	readonly enrollOnlySeconds: number | undefined;
-	/** Where to report with an identity. */
-	readonly endpointFor: (identity: Identity) => Endpoint;
-	/** The mesh this host is to be on with an identity; undefined: none. */
-	readonly meshFor?: (identity: Identity) => MeshPlan | undefined;
-	/** The configuration holds a key, even if only a one-use token. */
-	readonly hasEntry?: boolean;
-	/** The name to report under; undefined: none is sent. */
-	readonly nameFor: (identity: Identity) => string | undefined;
-}
-
-/** A worker at work. */
-export interface Loop {
-	/** Resolves with the exit code, when everything is closed and no timer is left. */
-	readonly done: Promise<number>;
-	/** Asks it to stop, as on SIGTERM; ends with 0 in less than two seconds. */
-	signal(name: string): void;
-}
+export type { Assignment, HostWork, Loop, LoopDeps } from "./loop-deps.ts";
 
 const backoff: Backoff = { baseMs: 1_000, capMs: 60_000 };
 /** A ping or a heartbeat that is unanswered for so long means the peer is gone (RUNTIME.md, 6). */
@@ -200,6 +154,7 @@ class MachineLoop implements Loop {
 	async #hangUp(): Promise<void> {
 		const socket = this.#socket;
 		this.#socket = undefined;
+		this.#deps.hostWork?.down();
 		this.#calm("due", "pong", "reply");
 		await socket?.close();
 	}
@@ -216,18 +171,23 @@ class MachineLoop implements Loop {
 	}
 
 	#open(endpoint: Endpoint): void {
-		const { clock, openSocket } = this.#deps;
+		const { clock, openSocket, hostWork } = this.#deps;
 		const known = this.#known();
-		this.#socket = openSocket(endpoint, known.credential, this.#work.nameFor(known), {
-			opened: () => this.#dispatch({ kind: "opened", nowMs: clock.monotonic() }),
+		const socket = openSocket(endpoint, known.credential, this.#work.nameFor(known), {
+			opened: () => {
+				this.#dispatch({ kind: "opened", nowMs: clock.monotonic() });
+				hostWork?.up(socket);
+			},
 			closed: (end) => {
 				this.#socket = undefined;
+				hostWork?.down();
 				this.#calm("due", "pong", "reply");
 				this.#dispatch({ kind: "closed", ...end, nowMs: clock.monotonic() });
 			},
 			pinged: () => this.#wait("pong", pongMs, () => this.#socket?.terminate()),
 			ponged: () => this.#calm("pong"),
 		});
+		this.#socket = socket;
 	}
 
 	async #check(): Promise<void> {
@@ -253,6 +213,7 @@ class MachineLoop implements Loop {
 		if (this.#socket !== socket) return;
 		this.#calm("reply");
 		this.#dispatch(event);
+		if (event.kind === "beatAnswered") this.#deps.hostWork?.beaten();
 	}
 
 	#beatIn(seconds: number | undefined): void {
@@ -272,6 +233,7 @@ class MachineLoop implements Loop {
 
 	async #end(code: number): Promise<void> {
 		this.#ending.abort();
+		this.#deps.hostWork?.stop();
 		for (const cancel of this.#waits.values()) cancel();
 		const socket = this.#socket;
 		if (socket !== undefined) {

@@ -45,6 +45,7 @@ const remedies: Readonly<Record<SettingName, string | undefined>> = {
 	tailscale: restart,
 	tailscaled: restart,
 	metricsPort: restart,
+	dockerSocket: restart,
 };
 
 /** Compares the configuration that a worker runs with to a new one that has no problems. Pure. */

@@ -7,8 +7,9 @@ import { callCheck, type Fetch } from "./client.ts";
 import { type Config, missingForEnrollment } from "./config.ts";
 import { type Disk, systemDisk } from "./disk.ts";
 import { type Enrollment, enrollment } from "./enrollment.ts";
-import { readHostname, readPlatform, readVitals } from "./facts.ts";
+import { dockerHost, readHostname, readPlatform, readVitals } from "./facts.ts";
 import { Fatal } from "./fatal.ts";
+import { workOnHost } from "./host-work.ts";
 import { type Identity, type IdentityStore, identityStore } from "./identity.ts";
 import { type Processes, takeLock } from "./lock.ts";
 import { type Assignment, type Loop, type LoopDeps, startLoop } from "./loop.ts";
@@ -71,8 +72,10 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 		const known = identity === undefined ? {} : { workerId: identity.credential.workerId };
 		deps.log.info("worker.started", { version: workerVersion, stateDir, ...known });
 		const progress = new Progress(deps.clock);
+		const beside = enrollOnlySeconds === undefined ? workOnHost({ ...deps, disk }, config.dockerSocket, dockerHost(), stateDir) : undefined;
 		const loopDeps: LoopDeps = {
 			...deps,
+			...(beside === undefined ? {} : { hostWork: beside }),
 			openSocket: deps.openSocket ?? openSocket,
 			check: (endpoint, credential, signal) => callCheck(fetch, endpoint, credential, signal),
 			readVitals: () => ({ ...readVitals(), version: workerVersion }),
@@ -83,6 +86,7 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 		const page = {
 			progress,
 			mesh,
+			...(beside === undefined ? {} : { beside }),
 			host: systemHost(),
 			stateDir,
 			version: workerVersion,

@@ -9,6 +9,11 @@ const reportSchema = v.object({
 	status: v.picklist(["ok", "unavailable"]),
 	lastHeartbeat: v.nullable(v.string()),
 	reason: v.nullable(v.string()),
+	/** Absent in a worker of before this. */
+	docker: v.optional(
+		v.nullable(v.union([v.object({ up: v.literal(true), version: v.string() }), v.object({ up: v.literal(false), reason: v.string() })])),
+		null,
+	),
 });
 /** What a running worker says about itself at `/healthz`. */
 export type Report = v.InferOutput<typeof reportSchema>;
@@ -38,6 +43,8 @@ export interface Status {
 	readonly trouble: string | null;
 	/** This host's place on the mesh; null when it is to be on none. */
 	readonly mesh: MeshStanding | null;
+	/** Whether the running worker reaches Docker; null when it cannot be asked. */
+	readonly docker: Report["docker"];
 }
 
 /** What `status` knows of the mesh. */
@@ -112,6 +119,7 @@ export function readStatus(
 		lastHeartbeat: report?.lastHeartbeat ?? null,
 		trouble: report?.reason ?? null,
 		mesh,
+		docker: report?.docker ?? null,
 	};
 }
 
@@ -127,6 +135,7 @@ export function formatStatus(status: Status, format: "text" | "json"): string {
 		["server", status.serverAddress],
 		["state directory", status.stateDir],
 		["running", running],
+		["docker", status.docker === null ? null : status.docker.up ? status.docker.version : `no: ${status.docker.reason}`],
 		["reporting", reportingText(status)],
 		["last heartbeat", status.lastHeartbeat],
 		...(status.mesh === null ? [] : [["mesh", status.mesh.text] as const]),

@@ -194,14 +194,16 @@ const heldMemoryMs = 86_400_000;
 /** Deletes a bounded number of replies whose ten minutes are over, and of held answers that nobody waits for. Returns how many went. */
 export async function pruneReplies(sql: Sql, now: number, limit: number): Promise<number> {
 	const gone = await sql`
-		delete from enrollments where (tenant_id, enrollment_id) in (
-			select tenant_id, enrollment_id from enrollments where expires_at < ${new Date(now)} order by expires_at limit ${limit} for update skip locked)`;
+		with old as materialized (
+			select tenant_id, enrollment_id from enrollments where expires_at < ${new Date(now)} order by expires_at limit ${limit} for update skip locked)
+		delete from enrollments e using old where e.tenant_id = old.tenant_id and e.enrollment_id = old.enrollment_id`;
 	// Held answers of workers that wait no more and were not asked for in a day: the worker was told, or has given up.
 	const settled = await sql`
-		delete from enrollments where (tenant_id, enrollment_id) in (
+		with old as materialized (
 			select e.tenant_id, e.enrollment_id from enrollments e
 			where e.state = 'held' and e.created_at < ${new Date(now - heldMemoryMs)}
 				and not exists (select from workers w where w.tenant_id = e.tenant_id and w.id = e.worker_id and w.state = 'PENDING')
-			order by e.created_at limit ${limit} for update skip locked)`;
+			order by e.created_at limit ${limit} for update skip locked)
+		delete from enrollments e using old where e.tenant_id = old.tenant_id and e.enrollment_id = old.enrollment_id`;
 	return gone.count + settled.count;
 }

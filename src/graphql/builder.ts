@@ -55,6 +55,7 @@ const typenames: Partial<Record<NonNullable<ReturnType<typeof idKind>>, string>>
 	alert: "Alert",
 	audit: "AuditEntry",
 	webhook: "Webhook",
+	command: "Command",
 };
 
 builder.queryType({});

@@ -19,6 +19,8 @@ import "./collision.ts";
 import "./tenant.ts";
 import "./vitals.ts";
 import "./mesh.ts";
+import "./command.ts";
+import "./command-worker.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();

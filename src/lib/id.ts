@@ -19,6 +19,7 @@ export const idPrefixes = {
 	meshKey: "mkey",
 	webhook: "whk",
 	delivery: "dlv",
+	command: "cmd",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

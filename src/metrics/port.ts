@@ -1,3 +1,4 @@
+import type { CommandKind, CommandState } from "../protocol/commands.ts";
 import type { EnrollmentMethod, Outcome, Refusal } from "../protocol/codes.ts";
 
 /** What one attempt to send a webhook came to: `disabled` when its receiver answered 410 Gone, `failed` when it was the last one. */
@@ -29,4 +30,10 @@ export interface Metrics {
 	meshMint(result: (typeof meshMints)[number]): void;
 	/** What the circuit breaker is from now on. */
 	meshBreaker(state: (typeof meshBreakers)[number]): void;
+	commandEnded(kind: CommandKind, state: CommandState): void;
+	/** Commands that no worker was given yet, and how long the oldest has waited. */
+	commandQueue(depth: number, ageSeconds: number): void;
+	commandOutput(bytes: number): void;
+	/** A worker waits for a reader to make room. */
+	commandOutputWait(): void;
 }

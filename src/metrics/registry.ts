@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { type CommandKind, commandKinds } from "../protocol/commands.ts";
 import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
 import { meshBreakers, meshCallResults, meshCalls, meshMints, type Metrics, webhookResults } from "./port.ts";
 
@@ -56,6 +57,11 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		registers: [registry],
 	});
 	const breaker = gauge("muster_mesh_breaker", "1 for what the mesh's circuit breaker is", ["state"]);
+	const commands = counter("muster_commands_ended_total", "Commands by kind and how they ended", ["kind", "state"]);
+	const queueDepth = gauge("muster_commands_queued", "Commands that no worker was given yet");
+	const queueAge = gauge("muster_commands_queued_age_seconds", "How long the oldest of them has waited");
+	const outputBytes = counter("muster_command_output_bytes_total", "Bytes of command output taken in");
+	const outputWaits = counter("muster_command_output_waits_total", "Chunks of command output that waited for a reader");
 	const http = counter("muster_http_requests_total", "HTTP requests answered by route and status class", ["route", "status"]);
 
 	for (const method of enrollmentMethods) {
@@ -67,6 +73,8 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	for (const result of meshMints) mints.inc({ result }, 0);
 	for (const call of meshCalls) for (const result of meshCallResults) meshSeconds.zero({ call, result });
 	for (const state of meshBreakers) breaker.set({ state }, state === "closed" ? 1 : 0);
+	for (const kind of Object.keys(commandKinds) as CommandKind[])
+		for (const state of ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"]) commands.inc({ kind, state }, 0);
 	for (const kind of ["worker", "operator"]) sockets.set({ kind }, 0);
 
 	return {
@@ -89,6 +97,13 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		meshBreaker(now) {
 			for (const state of meshBreakers) breaker.set({ state }, state === now ? 1 : 0);
 		},
+		commandEnded: (kind, state) => commands.inc({ kind, state }),
+		commandQueue(depth, ageSeconds) {
+			queueDepth.set(depth);
+			queueAge.set(ageSeconds);
+		},
+		commandOutput: (bytes) => outputBytes.inc(bytes),
+		commandOutputWait: () => outputWaits.inc(),
 		httpRequest: (route, status) => http.inc({ route, status: `${Math.trunc(status / 100)}xx` }),
 		render: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
 	};

@@ -42,9 +42,18 @@ const mutations: readonly (readonly [string, Role, () => string])[] = [
 	["deleteWebhook", "admin", () => 'deleteWebhook(id: "whk_none") { deletedId }'],
 	["testWebhook", "admin", () => 'testWebhook(id: "whk_none") { delivery { id } }'],
 ];
-const queries = ["sites", "workers", "hosts", "enrollmentAttempts", "alerts", "auditLog", "enrollmentKeys", "apiKeys", "webhooks"].map(
-	(list) => `${list} { totalCount }`,
-);
+const queries = [
+	"sites",
+	"workers",
+	"hosts",
+	"enrollmentAttempts",
+	"alerts",
+	"auditLog",
+	"enrollmentKeys",
+	"apiKeys",
+	"webhooks",
+	"meshNodes",
+].map((list) => `${list} { totalCount }`);
 const lookups = [
 	'site(code: "none") { id }',
 	'worker(id: "wrk_none") { id }',

@@ -33,7 +33,7 @@ export interface Belongings {
 	readonly hostnames: readonly string[];
 }
 
-const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv)_[0-9a-hjkmnp-tv-z]{26}\b/g;
+const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv|mkey)_[0-9a-hjkmnp-tv-z]{26}\b/g;
 
 /** The ids in a text. */
 export function idsIn(text: string): string[] {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type GraphQLSchema, isInterfaceType } from "graphql";
 import { claimedKind, parseToken } from "../../src/protocol/token.ts";
 import type { GraphQLReply } from "../support/muster.ts";
+import { startFakeHeadscale } from "../support/fakes/headscale.ts";
 import { hex, rowCount, sharedSecret } from "../support/pipeline.ts";
 import { until } from "../support/until.ts";
 import { openReceiver, type Receiver } from "../unit/webhooks/receiver.ts";
@@ -26,6 +27,9 @@ import { fieldsOf, introspect, leavesOf, type Operation } from "./tenant-walk-sc
 import { openStreams, type Streams } from "./tenant-walk-streams.ts";
 import { type Belongings, belongingsOf, rowsOf, valuesFor } from "./tenant-walk-values.ts";
 
+/** Before the servers, which are told where it is. */
+const mesh = await startFakeHeadscale("0.28.0");
+afterAll(() => mesh.stop());
 let receiver: Receiver;
 beforeAll(async () => {
 	receiver = await openReceiver();
@@ -54,7 +58,7 @@ onEachRuntime(
 
 		beforeAll(async () => {
 			const shared = newShared();
-			owner = await newOwner(bench, shared, receiver);
+			owner = await newOwner(bench, shared, receiver, mesh);
 			other = await newStranger(bench.server, shared);
 			mutator = await newStranger(bench.server, shared);
 			schema = await introspect(bench.server, other.token);
@@ -291,5 +295,5 @@ onEachRuntime(
 			}, 60_000);
 		});
 	},
-	walkEnv,
+	walkEnv(mesh),
 );

@@ -154,7 +154,7 @@ describe("wrong values", () => {
 		["MUSTER_MESH", "zerotier", "give none or headscale"],
 		["MUSTER_EVENT_BUS", "nats", "not available in this version"],
 	])("%s=%s is refused and says what to give", (name, value, remedy) => {
-		const problems = problemsOf({ [name]: value });
+		const problems = problemsOf({ MUSTER_SERVER_ADDR: "100.64.0.1:7480", [name]: value });
 		expect(problems).toHaveLength(1);
 		expect(problems[0]).toStartWith(name);
 		expect(problems[0]).toContain(remedy);
@@ -250,6 +250,11 @@ describe("_FILE twins", () => {
 		);
 		expect(problemsOf({ MUSTER_JWT_SECRET_FILE: "/empty" }, readFile)[0]).toContain("that file is empty");
 	});
+});
+
+test("H5: an API listener needs the address that workers are told: on the other one they could not report", () => {
+	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481" })).toEqual([expect.stringContaining("MUSTER_SERVER_ADDR is not given")]);
+	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481", MUSTER_SERVER_ADDR: "100.64.0.1:7481" })).toEqual([]);
 });
 
 describe("the mesh (H6, H7)", () => {
