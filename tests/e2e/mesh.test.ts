@@ -18,7 +18,7 @@ async function ended(worker: RunningWorker): Promise<number | string> {
 /** Its exit code; when it does not end, what it and its client said last. */
 function endOf(worker: RunningWorker): Promise<number | string> {
 	return soon("the worker's end", worker.exited).catch((error: unknown) => {
-		const told = worker.lines.slice(-60).map(({ message, line, why, state }) => `${message} ${String(line ?? why ?? state ?? "")}`);
+		const told = worker.lines.slice(-60).map(({ message, line, why, state }) => `${message} ${JSON.stringify(line ?? why ?? state ?? "")}`);
 		throw new Error(`${String(error)}\n${told.join("\n")}`);
 	});
 }
