@@ -105,6 +105,15 @@ create unlogged table command_output (
 	constraint command_output_stream_check CHECK ((stream = ANY (ARRAY['STDOUT'::text, 'STDERR'::text])))
 );
 
+create table command_runs (
+	tenant_id text collate "C" not null,
+	command_id text collate "C" not null,
+	runs integer not null,
+	lease_until timestamp(3) with time zone not null,
+	constraint command_runs_pkey PRIMARY KEY (command_id),
+	constraint command_runs_command_id_fkey FOREIGN KEY (command_id) REFERENCES commands(id) ON DELETE CASCADE
+);
+
 create table command_streams (
 	tenant_id text collate "C" not null,
 	worker_id text collate "C" not null,
@@ -138,6 +147,7 @@ create table commands (
 	reader text collate "C",
 	reader_until timestamp(3) with time zone,
 	output_passed bigint not null,
+	by_server boolean not null default false,
 	constraint commands_pkey PRIMARY KEY (id),
 	constraint commands_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
 	constraint commands_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))),
@@ -146,6 +156,7 @@ create table commands (
 	constraint commands_state_check CHECK ((state = ANY (ARRAY['QUEUED'::text, 'RUNNING'::text, 'SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))
 ) with (fillfactor=80);
 CREATE INDEX commands_by_host ON commands USING btree (tenant_id, host_id, id);
+CREATE INDEX commands_by_server ON commands USING btree (sequence) WHERE (by_server AND (ended_at IS NULL));
 CREATE INDEX commands_by_tenant ON commands USING btree (tenant_id, id);
 CREATE INDEX commands_due ON commands USING btree (deadline_at) WHERE (ended_at IS NULL);
 CREATE INDEX commands_ended ON commands USING btree (ended_at) WHERE (ended_at IS NOT NULL);
@@ -263,6 +274,46 @@ create table fleets (
 	constraint fleets_site_id_name_key UNIQUE (site_id, name),
 	constraint fleets_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id)
 );
+
+create table fusions (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	provider text collate "C" not null,
+	step text collate "C" not null,
+	challenge text collate "C" not null,
+	environment_name text,
+	environment_id bigint,
+	engine_id text collate "C",
+	command_id text collate "C",
+	requested_by text not null,
+	started_at timestamp(3) with time zone not null,
+	deadline_at timestamp(3) with time zone not null,
+	fused_at timestamp(3) with time zone,
+	ended_at timestamp(3) with time zone,
+	outcome text collate "C",
+	failure_source text collate "C",
+	failure_message text,
+	due_at timestamp(3) with time zone,
+	lease_until timestamp(3) with time zone,
+	attempts integer not null,
+	last_error text,
+	constraint fusions_pkey PRIMARY KEY (id),
+	constraint fusions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint fusions_check CHECK (((outcome IS NULL) = (ended_at IS NULL))),
+	constraint fusions_check1 CHECK (((outcome IS NULL) = (step = ANY (ARRAY['PROVE'::text, 'GRANT'::text, 'REGISTER'::text, 'DEPLOY'::text, 'CHECK_IN'::text, 'CONNECT'::text, 'FUSED'::text])))),
+	constraint fusions_failure_source_check CHECK ((failure_source = ANY (ARRAY['docker_error'::text, 'portainer_error'::text, 'watchdog_timeout'::text]))),
+	constraint fusions_outcome_check CHECK ((outcome = ANY (ARRAY['FAILED'::text, 'CANCELLED'::text, 'UNFUSED'::text, 'ENGINE_CHANGED'::text, 'HOST_GONE'::text]))),
+	constraint fusions_provider_check CHECK ((provider = ANY (ARRAY['DOCKER'::text, 'PORTAINER'::text]))),
+	constraint fusions_step_check CHECK ((step = ANY (ARRAY['PROVE'::text, 'GRANT'::text, 'REGISTER'::text, 'DEPLOY'::text, 'CHECK_IN'::text, 'CONNECT'::text, 'FUSED'::text, 'REMOVE_AGENT'::text, 'REMOVE_ENVIRONMENT'::text, 'ENDED'::text])))
+);
+CREATE INDEX fusions_by_host ON fusions USING btree (tenant_id, host_id, id);
+CREATE INDEX fusions_command ON fusions USING btree (command_id) WHERE (command_id IS NOT NULL);
+CREATE INDEX fusions_deadline ON fusions USING btree (deadline_at) WHERE ((outcome IS NULL) AND (fused_at IS NULL));
+CREATE INDEX fusions_due ON fusions USING btree (due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX fusions_ended ON fusions USING btree (ended_at) WHERE (step = 'ENDED'::text);
+CREATE UNIQUE INDEX fusions_live ON fusions USING btree (tenant_id, host_id) WHERE (outcome IS NULL);
 
 create table heartbeats (
 	tenant_id text collate "C" not null,
@@ -417,6 +468,29 @@ create table sites (
 	constraint sites_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
 	constraint sites_enrollment_policy_check CHECK ((enrollment_policy = ANY (ARRAY['AUTO_APPROVE'::text, 'REQUIRE_APPROVAL'::text])))
 );
+
+create table stacks (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	name text collate "C" not null,
+	revision integer not null,
+	desired_sealed text collate "C" not null,
+	services jsonb not null,
+	variables text[] collate "C" not null,
+	created_at timestamp(3) with time zone not null,
+	updated_at timestamp(3) with time zone not null,
+	updated_by text not null,
+	command_id text collate "C" not null,
+	outcome text collate "C",
+	error text,
+	constraint stacks_pkey PRIMARY KEY (id),
+	constraint stacks_tenant_id_host_id_name_key UNIQUE (tenant_id, host_id, name),
+	constraint stacks_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE,
+	constraint stacks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint stacks_outcome_check CHECK ((outcome = ANY (ARRAY['SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))
+);
+CREATE INDEX stacks_by_command ON stacks USING btree (command_id);
 
 create table tenants (
 	id text collate "C" not null,

@@ -19,11 +19,13 @@ import {
 	urlField,
 	wholeNumberField,
 } from "./config-fields.ts";
+import { type PortainerConfig, portainerOf, portainerProblems } from "./config-portainer.ts";
 import { meshConfig, meshProblems } from "./config-mesh.ts";
 import type { HeadscaleConfig } from "./mesh/headscale.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { ListenAddress } from "./lib/address.ts";
+import type { Retention } from "./retention.ts";
 
 /** The server's configuration, parsed once from the environment (DESIGN.md, server variables) and frozen. */
 export interface Config {
@@ -60,9 +62,15 @@ export interface Config {
 	readonly mesh: HeadscaleConfig | undefined;
 	/** Whether webhooks may be sent to addresses that are not public. */
 	readonly webhookPrivateAddresses: boolean;
+	/** How long fusing a host may take before it is given up (H11). */
+	readonly fuseDeadlineSeconds: number;
+	/** Undefined: hosts are fused by Docker alone. */
+	readonly portainer: PortainerConfig | undefined;
 	/** CIDRs whose X-Forwarded-For is believed. */
 	readonly trustedProxies: readonly string[];
 	readonly introspection: boolean;
+	/** How long records are kept. */
+	readonly retention: Retention;
 	readonly log: { readonly level: LogLevel; readonly format: LogFormat };
 }
 
@@ -96,6 +104,12 @@ const fields = {
 	MUSTER_LOCKOUT: lockoutField(),
 	MUSTER_TRUSTED_PROXIES: cidrsField(),
 	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: switchField(),
+	MUSTER_FUSE_DEADLINE_SECONDS: secondsField(1, 3_600),
+	MUSTER_PORTAINER_URL: urlField(),
+	MUSTER_PORTAINER_API_KEY: secretField(8),
+	MUSTER_PORTAINER_EDGE_URL: urlField(),
+	MUSTER_PORTAINER_AGENT_IMAGE: textField("an image, for example portainer/agent:2.33.5"),
+	MUSTER_PORTAINER_INSECURE_TLS: switchField(),
 	MUSTER_MESH: oneOf(["none", "headscale"]),
 	MUSTER_HEADSCALE_URL: urlField(),
 	MUSTER_HEADSCALE_API_KEY: secretField(16),
@@ -104,12 +118,16 @@ const fields = {
 	MUSTER_HEADSCALE_PUBLIC_URL: urlField(),
 	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
 	MUSTER_INTROSPECTION: switchField(),
+	MUSTER_RETENTION_ATTEMPTS_DAYS: wholeNumberField(1, 36_500, "days"),
+	MUSTER_RETENTION_ATTEMPTS_MAX: wholeNumberField(1_000, 1_000_000_000, "attempts"),
+	MUSTER_RETENTION_AUDIT_DAYS: wholeNumberField(1, 36_500, "days"),
+	MUSTER_RETENTION_ALERTS_DAYS: wholeNumberField(1, 36_500, "days"),
 	MUSTER_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]),
 	MUSTER_LOG_FORMAT: oneOf(["text", "json"]),
 } satisfies Record<string, Field<unknown>>;
 
 /** Documented variables of parts that this version does not have; a value for one would be ignored, so it stops the start. */
-const later = ["MUSTER_FUSE_DEADLINE_SECONDS", "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY", "NATS_URL"] as const;
+const later = ["NATS_URL"] as const;
 
 /**
  * Parses the environment. Pure but for `readFile`, which `_FILE` twins need. Every problem is reported at once;
@@ -132,6 +150,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	if (isSet(env, "MUSTER_API_LISTEN") && !isSet(env, "MUSTER_SERVER_ADDR")) {
 		problems.push("MUSTER_SERVER_ADDR is not given: with MUSTER_API_LISTEN workers have to be told where that is, set it to its address");
 	}
+	problems.push(...absent(env, "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY"));
+	for (const name of ["API_KEY", "EDGE_URL", "AGENT_IMAGE", "INSECURE_TLS"])
+		problems.push(...absent(env, `MUSTER_PORTAINER_${name}`, "MUSTER_PORTAINER_URL"));
+	problems.push(...portainerProblems(values));
 	problems.push(...meshProblems(env, values.MUSTER_MESH));
 	if (problems.length > 0) return { ok: false, problems };
 
@@ -161,7 +183,15 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		trustedProxies: Object.freeze(values.MUSTER_TRUSTED_PROXIES ?? []),
 		mesh: meshConfig(values),
 		webhookPrivateAddresses: values.MUSTER_WEBHOOK_PRIVATE_ADDRESSES ?? false,
+		fuseDeadlineSeconds: values.MUSTER_FUSE_DEADLINE_SECONDS ?? 120,
+		portainer: portainerOf(values),
 		introspection: values.MUSTER_INTROSPECTION ?? true,
+		retention: Object.freeze({
+			attemptsDays: values.MUSTER_RETENTION_ATTEMPTS_DAYS ?? 90,
+			attemptsMax: values.MUSTER_RETENTION_ATTEMPTS_MAX ?? 5_000_000,
+			auditDays: values.MUSTER_RETENTION_AUDIT_DAYS ?? 400,
+			alertsDays: values.MUSTER_RETENTION_ALERTS_DAYS ?? 90,
+		}),
 		log: Object.freeze({ level: values.MUSTER_LOG_LEVEL ?? "info", format: values.MUSTER_LOG_FORMAT ?? "text" }),
 	};
 	return { ok: true, config: Object.freeze(config) };

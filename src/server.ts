@@ -16,7 +16,10 @@ import { createLimiter } from "./enrollment/limiter.ts";
 import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
-import { createContext, type GraphQLContext } from "./graphql/context.ts";
+import { followCommands } from "./fuse/docker.ts";
+import { openFuseRunner } from "./fuse/runner.ts";
+import { openFuseWatchdog } from "./fuse/watchdog.ts";
+import { createContext, type GraphQLContext, sharingOf } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
 import { createDistribution } from "./http/distribution.ts";
@@ -24,6 +27,7 @@ import { metricsHandler } from "./http/metrics.ts";
 import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
 import { startHousekeeping } from "./housekeeping.ts";
+import { containerStatsKeeper } from "./inventory/stats.ts";
 import { openHasher } from "./keys/hasher.ts";
 import { checkSealed } from "./keys/reseal.ts";
 import { openVault } from "./keys/vault.ts";
@@ -42,6 +46,7 @@ import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
+import { followStackCommands } from "./stacks/stacks.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
 
@@ -121,6 +126,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 			sharedSecret: config.sharedSecret ?? null,
 			publicUrl: () => place.url,
 			webhookPrivateAddresses: config.webhookPrivateAddresses,
+			fuseDeadlineSeconds: config.fuseDeadlineSeconds,
+			portainer: config.portainer ?? null,
 		},
 	};
 	await checkSealed(deps);
@@ -128,15 +135,28 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
+	undo.push(followStackCommands());
 	const commands = await openCommandHub(deps);
 	undo.push(() => commands.close());
-	undo.push(startHousekeeping(deps));
+	const runner = openFuseRunner(deps, commands);
+	undo.push(() => runner.close());
+	undo.push(startHousekeeping(deps, config.retention));
+	undo.push(followCommands());
+	const watchdog = openFuseWatchdog(deps);
+	undo.push(() => watchdog.close());
 	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
 	const prover = createProver(deps);
-	const parts = { deps, heartbeats, commands, prover, enroller: createEnroller(deps, prover, limiter) };
+	const parts = {
+		deps,
+		heartbeats,
+		commands,
+		containerStats: containerStatsKeeper(deps),
+		prover,
+		enroller: createEnroller(deps, prover, limiter),
+	};
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
 	const app = createApp<Principal, GraphQLContext>({
@@ -162,7 +182,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	});
 	const live = openLiveSockets(bus);
 	undo.push(() => live.close());
-	const sockets = createSockets<Principal, GraphQLContext>({ app, ...socketHooks(deps, authenticator, live) });
+	const sockets = createSockets<Principal, GraphQLContext>({ app, share: sharingOf, ...socketHooks(deps, authenticator, live) });
 
 	const listeners: Listener[] = [];
 	const onFault = (error: unknown) => log.error("http.fault", { error });

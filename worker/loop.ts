@@ -6,14 +6,11 @@ import type { Enrollment } from "./enrollment.ts";
 import { Fatal, reasonOf } from "./fatal.ts";
 import type { Identity } from "./identity.ts";
 import { lockTouchMs } from "./lock.ts";
+import type { Assignment, Loop, LoopDeps } from "./loop-port.ts";
 import { initialState, machine } from "./machine.ts";
 import { joinEvent, type Mesh, type MeshPlan, noMesh } from "./mesh-port.ts";
 import type { Effect, Event, State } from "./machine-state.ts";
 import type { Socket } from "./socket.ts";
-
-import type { Assignment, Loop, LoopDeps } from "./loop-deps.ts";
-
-export type { Assignment, HostWork, Loop, LoopDeps } from "./loop-deps.ts";
 
 const backoff: Backoff = { baseMs: 1_000, capMs: 60_000 };
 /** A ping or a heartbeat that is unanswered for so long means the peer is gone (RUNTIME.md, 6). */

@@ -2,11 +2,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { exitCodes } from "../src/protocol/codes.ts";
 import type { DockerState } from "./docker.ts";
 import { errnoOf, Fatal, reasonOf } from "./fatal.ts";
-import type { Loop } from "./loop.ts";
+import type { Loop } from "./loop-port.ts";
 import type { Mesh } from "./mesh-port.ts";
 import { hostMetrics, type HostSource } from "./metrics-host.ts";
-import { meshMetrics } from "./metrics-mesh.ts";
 import { type Metric, metricsContentType, renderMetrics } from "./metrics-text.ts";
+import { meshMetrics } from "./metrics-mesh.ts";
 import type { Progress } from "./metrics-worker.ts";
 
 /** What the page is made of. */
@@ -113,8 +113,8 @@ async function answer(deps: MetricsDeps, request: IncomingMessage, response: Ser
 	}
 	const page = renderMetrics([
 		...deps.progress.metrics(deps),
-		...meshMetrics(deps.mesh?.figures()),
 		...(deps.beside?.metrics() ?? []),
+		...meshMetrics(deps.mesh?.figures()),
 		...(await hostMetrics(deps.host, deps.stateDir)),
 	]);
 	send(response, 200, metricsContentType, page);

@@ -12,7 +12,8 @@ import { Fatal } from "./fatal.ts";
 import { workOnHost } from "./host-work.ts";
 import { type Identity, type IdentityStore, identityStore } from "./identity.ts";
 import { type Processes, takeLock } from "./lock.ts";
-import { type Assignment, type Loop, type LoopDeps, startLoop } from "./loop.ts";
+import { startLoop } from "./loop.ts";
+import type { Assignment, Loop, LoopDeps } from "./loop-port.ts";
 import { explainLostState } from "./lost-state.ts";
 import { openMesh } from "./mesh.ts";
 import type { MeshPlan } from "./mesh-port.ts";
@@ -85,8 +86,8 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 		};
 		const page = {
 			progress,
-			mesh,
 			...(beside === undefined ? {} : { beside }),
+			mesh,
 			host: systemHost(),
 			stateDir,
 			version: workerVersion,

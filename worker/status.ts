@@ -41,10 +41,10 @@ export interface Status {
 	readonly lastHeartbeat: string | null;
 	/** Why it does not report. */
 	readonly trouble: string | null;
-	/** This host's place on the mesh; null when it is to be on none. */
-	readonly mesh: MeshStanding | null;
 	/** Whether the running worker reaches Docker; null when it cannot be asked. */
 	readonly docker: Report["docker"];
+	/** This host's place on the mesh; null when it is to be on none. */
+	readonly mesh: MeshStanding | null;
 }
 
 /** What `status` knows of the mesh. */
@@ -118,8 +118,8 @@ export function readStatus(
 		reporting: report === undefined ? null : report.status === "ok",
 		lastHeartbeat: report?.lastHeartbeat ?? null,
 		trouble: report?.reason ?? null,
-		mesh,
 		docker: report?.docker ?? null,
+		mesh,
 	};
 }
 

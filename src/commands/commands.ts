@@ -67,11 +67,14 @@ export async function enqueueCommand(deps: Deps, tx: Tx, command: NewCommand): P
 		errorMessage: null,
 		follows,
 	};
-	await insertCommand(tx, queued, full === visible ? null : deps.vault.seal(full, paramsPlace(id)), follows ? at + firstReaderMs : null);
+	const sealed = full === visible ? null : deps.vault.seal(full, paramsPlace(id));
+	// What changes a host that is fused by Portainer goes through Portainer's proxy, which servers ask (src/fuse).
+	const byServer = commandKinds[kind].needs === "fused" && host.fuseProvider === "PORTAINER";
+	await insertCommand(tx, queued, sealed, follows ? at + firstReaderMs : null, byServer);
 	const detail = { command: id, params: shown };
 	await record(tx, [{ id: deps.mintId("audit"), tenantId, at, actor, action: `${kind}.requested`, subject: hostId, detail }]);
 	await append(tx, [changed(queued)]);
-	await hint(tx, "w", workerId);
+	await hint(tx, ["w", workerId]);
 	return queued;
 }
 
@@ -106,8 +109,7 @@ export async function cancelCommand(
 	const detail = { kind: command.kind, hostId: command.hostId };
 	await record(tx, [{ id: deps.mintId("audit"), tenantId, at, actor, action: "command.cancel_requested", subject: id, detail }]);
 	await append(tx, [changed(asked)]);
-	await hint(tx, "w", command.workerId);
-	await hint(tx, "r", id);
+	await hint(tx, ["w", command.workerId], ["r", id]);
 	return asked;
 }
 

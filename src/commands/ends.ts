@@ -59,8 +59,7 @@ export async function recordEnd(
 	const detail = { kind, hostId, ...(ended.errorCode === null ? {} : { error: ended.errorCode }) };
 	await record(tx, [{ id: deps.mintId("audit"), tenantId, at, actor, action: `command.${state.toLowerCase()}`, subject: id, detail }]);
 	await append(tx, [changed(ended)]);
-	await hint(tx, "w", ended.workerId);
-	await hint(tx, "o", id);
+	await hint(tx, ["w", ended.workerId], ["o", id], ["r", id]);
 	for (const handler of handlers.get(kind) ?? []) await handler(tx, deps, ended);
 	deps.metrics.commandEnded(kind, state);
 	return { command: ended, first: true };

@@ -34,9 +34,11 @@ const work = v.object({ id: v.string(), isCancelled: v.boolean(), takesInput: v.
 /** What a worker is to be at: the first of its ordered lane, and the first `freeMax` of its free one. */
 export async function workOf(sql: Sql, tenantId: string, workerId: string, freeMax: number): Promise<v.InferOutput<typeof work>[]> {
 	const of = (lane: string, limit: number) => sql`
-		(select id, sequence, cancel_requested_at is not null as is_cancelled, follows and kind = 'container.exec' as takes_input from commands
+		(select id, sequence, cancel_requested_at is not null as is_cancelled, follows and kind = 'container.exec' as takes_input, by_server from commands
 		where tenant_id = ${tenantId} and worker_id = ${workerId} and lane = ${lane} and ended_at is null order by sequence limit ${limit})`;
-	const rows = await sql`${of("ordered", 1)} union all ${of("free", freeMax)} order by sequence`;
+	// While a server is at the first of the ordered lane, the worker has nothing to do there.
+	const rows = await sql`
+		select id, is_cancelled, takes_input from (${of("ordered", 1)} union all ${of("free", freeMax)}) as first where not by_server order by sequence`;
 	return parseRows(work, rows);
 }
 

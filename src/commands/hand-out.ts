@@ -35,7 +35,7 @@ export async function* ordersOf(deps: Deps, hub: CommandHub, worker: WorkerPrinc
 	const told = new Map<string, Told>();
 	try {
 		if (!(await takeStream(sql, tenantId, workerId, stream))) throw new MusterError("FORBIDDEN", "Only an active worker is given commands");
-		await hint(sql, "w", workerId);
+		await hint(sql, ["w", workerId]);
 		while (!signal.aborted) {
 			if (!(await holdsStream(sql, tenantId, workerId, stream)) || !(await isCredentialLive(sql, worker)))
 				throw new MusterError("CONFLICT", "Another subscription of this worker took over, or its credential ended");

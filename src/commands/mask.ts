@@ -2,7 +2,7 @@
 export const maskedText = "[secret]";
 
 /** Names whose values are environment variables. */
-const environments = new Set(["env", "environment"]);
+const environments = new Set(["env", "environment", "driveroptions"]);
 /** Names whose values are secrets as a whole. */
 const secret = /^(edgekey|password|passwd|secret|token|apikey|registryauth|content)$/i;
 

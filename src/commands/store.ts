@@ -36,18 +36,26 @@ function columns(sql: Sql | Tx) {
 export const commandChannel = "muster_commands";
 
 /** Tells every server process when the transaction commits. A hint: whoever waits also looks by itself. */
-export async function hint(sql: Sql | Tx, what: "w" | "o" | "r", id: string): Promise<void> {
-	await sql`select pg_notify(${commandChannel}, ${`${what} ${id}`})`;
+export async function hint(sql: Sql | Tx, ...whats: readonly (readonly ["w" | "o" | "r", string])[]): Promise<void> {
+	const payloads = whats.map(([what, id]) => `${what} ${id}`);
+	await sql`select pg_notify(${commandChannel}, payload) from unnest(${payloads}::text[]) as payload`;
 }
 
 /** Queues a command behind those its host has. The caller holds the host's lock, which makes the order of ids the order of commits. */
-export async function insertCommand(tx: Tx, command: CommandRecord, sealed: string | null, readerUntil: number | null): Promise<void> {
+export async function insertCommand(
+	tx: Tx,
+	command: CommandRecord,
+	sealed: string | null,
+	readerUntil: number | null,
+	/** A server does it in place of the worker. */
+	byServer: boolean,
+): Promise<void> {
 	await tx`
 		insert into commands (id, tenant_id, host_id, worker_id, kind, lane, state, params, params_sealed, requested_by, requested_at, deadline_at,
-			follows, reader_until, output_passed)
+			follows, reader_until, output_passed, by_server)
 		values (${command.id}, ${command.tenantId}, ${command.hostId}, ${command.workerId}, ${command.kind}, ${command.lane}, ${command.state},
 			${tx.json(command.params as never)}, ${sealed}, ${command.requestedBy}, ${new Date(command.requestedAt)}, ${new Date(command.deadlineAt)},
-			${command.follows}, ${readerUntil === null ? null : new Date(readerUntil)}, 0)`;
+			${command.follows}, ${readerUntil === null ? null : new Date(readerUntil)}, 0, ${byServer})`;
 }
 
 /** Commands by id, of one tenant. */

@@ -56,6 +56,7 @@ const typenames: Partial<Record<NonNullable<ReturnType<typeof idKind>>, string>>
 	audit: "AuditEntry",
 	webhook: "Webhook",
 	command: "Command",
+	stack: "Stack",
 };
 
 builder.queryType({});

@@ -19,7 +19,9 @@ export const idPrefixes = {
 	meshKey: "mkey",
 	webhook: "whk",
 	delivery: "dlv",
+	fusion: "fus",
 	command: "cmd",
+	stack: "stk",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;
@@ -40,6 +42,11 @@ export function idMint(clock: Clock, random: Random): IdMint {
 		lastMs = nowMs;
 		return `${idPrefixes[kind]}_${encode(BigInt(nowMs), 10)}${encode(tail, 16)}`;
 	};
+}
+
+/** What every id of a kind that was minted at this time or later is not below, so that a table can be cut by time along its primary key. */
+export function idFloor(kind: IdKind, atMs: number): string {
+	return `${idPrefixes[kind]}_${encode(BigInt(Math.max(0, Math.floor(atMs))), 10)}`;
 }
 
 /** The kind an id's prefix names, or undefined for an id of somebody's own choosing. */

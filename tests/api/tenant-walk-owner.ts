@@ -11,6 +11,8 @@ import { until } from "../support/until.ts";
 import type { FakeHeadscale } from "../support/fakes/headscale.ts";
 import type { Receiver } from "../unit/webhooks/receiver.ts";
 import { type Bench, enroll, heartbeat, newSource } from "./support.ts";
+import { stackFor } from "./tenant-walk-stacks.ts";
+import { stock } from "./tenant-walk-stock.ts";
 import { withOtherSecret } from "./refusals-ways.ts";
 
 /** What the servers of the walk have: nothing ages while it lasts. */
@@ -153,6 +155,9 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 	await enter(bySiteKey(slug, open, key, { name: `an unfamiliar name of ${tag}`, machineUid: mark("uid") }));
 	await enroll(server, bySiteKey(slug, open, key, { ...facts(), requestedId: bySite.workerId }), source);
 
+	const things = await stock(server, { host: bySite, mark, db, tag, does });
+	const stack = await stackFor(db, bySite, mark, secret, does);
+
 	const label = { key: `${tag}-key`, value: `${tag}-value` };
 	const create = mutate("createEnrollmentKey", "CreateEnrollmentKeyInput", "secret key { id }");
 	const cidrs = [`${source}/128`, "198.51.100.0/24"];
@@ -206,6 +211,8 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 		label,
 		cidrs,
 		webhookUrl,
+		...things,
+		...stack,
 		siteCode: open,
 		key,
 		enrollmentKey,

@@ -66,6 +66,8 @@ export async function openPipeline(
 			externalWorkers: true,
 			autoEnrollmentAlertHours: 24,
 			webhookPrivateAddresses: false,
+			fuseDeadlineSeconds: 120,
+			portainer: null,
 			heartbeatSeconds: 15,
 			staleSeconds,
 			serverAddress: null,

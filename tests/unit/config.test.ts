@@ -43,8 +43,11 @@ test("an empty environment is a complete configuration, closed to the outside", 
 		lockout: { failures: 10, seconds: 900 },
 		mesh: undefined,
 		webhookPrivateAddresses: false,
+		fuseDeadlineSeconds: 120,
+		portainer: undefined,
 		trustedProxies: [],
 		introspection: true,
+		retention: { attemptsDays: 90, attemptsMax: 5_000_000, auditDays: 400, alertsDays: 90 },
 		log: { level: "info", format: "text" },
 	});
 });
@@ -81,6 +84,10 @@ test("every variable reaches the configuration", () => {
 		MUSTER_HEADSCALE_PUBLIC_URL: "http://192.0.2.1:8080",
 		MUSTER_EVENT_BUS: "postgres",
 		MUSTER_INTROSPECTION: "off",
+		MUSTER_RETENTION_ATTEMPTS_DAYS: "7",
+		MUSTER_RETENTION_ATTEMPTS_MAX: "1000",
+		MUSTER_RETENTION_AUDIT_DAYS: "3650",
+		MUSTER_RETENTION_ALERTS_DAYS: "1",
 		MUSTER_LOG_LEVEL: "debug",
 		MUSTER_LOG_FORMAT: "json",
 	});
@@ -96,6 +103,7 @@ test("every variable reaches the configuration", () => {
 		externalWorkers: false,
 		heartbeatSeconds: 5,
 		staleSeconds: 30,
+		retention: { attemptsDays: 7, attemptsMax: 1_000, auditDays: 3_650, alertsDays: 1 },
 		rateLimitPerMinute: 20,
 		lockout: { failures: 5, seconds: 7_200 },
 		trustedProxies: ["10.0.0.0/8", "2001:db8::1"],
@@ -211,7 +219,7 @@ describe("unknown variables", () => {
 	});
 
 	test("a variable of a part this version lacks is a problem, not ignored", () => {
-		for (const name of ["MUSTER_PORTAINER_API_KEY_FILE", "MUSTER_FUSE_DEADLINE_SECONDS", "NATS_URL"]) {
+		for (const name of ["NATS_URL", "NATS_URL_FILE"]) {
 			expect(problemsOf({ [name]: "x" })).toEqual([
 				expect.stringContaining(`${name} is given: what it is for is not available in this version`),
 			]);
@@ -255,44 +263,4 @@ describe("_FILE twins", () => {
 test("H5: an API listener needs the address that workers are told: on the other one they could not report", () => {
 	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481" })).toEqual([expect.stringContaining("MUSTER_SERVER_ADDR is not given")]);
 	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481", MUSTER_SERVER_ADDR: "100.64.0.1:7481" })).toEqual([]);
-});
-
-describe("the mesh (H6, H7)", () => {
-	const whole = {
-		MUSTER_MESH: "headscale",
-		MUSTER_HEADSCALE_URL: "http://mesh:8080",
-		MUSTER_HEADSCALE_API_KEY: secretText,
-		MUSTER_HEADSCALE_TAGS: "tag:muster",
-	};
-
-	test("workers are told the URL that the server uses, unless they need another", () => {
-		expect(accepted(whole).mesh).toMatchObject({ publicUrl: "http://mesh:8080", user: undefined, tags: ["tag:muster"] });
-	});
-
-	test("everything that is missing is said at once", () => {
-		const problems = problemsOf({ MUSTER_MESH: "headscale" }).join("\n");
-		for (const name of ["MUSTER_HEADSCALE_URL", "MUSTER_HEADSCALE_API_KEY", "MUSTER_HEADSCALE_USER"]) expect(problems).toContain(name);
-		expect(problemsOf({ ...whole, MUSTER_HEADSCALE_TAGS: "" })).toHaveLength(1);
-	});
-
-	test.each(["MUSTER_HEADSCALE_URL", "MUSTER_HEADSCALE_TAGS"] as const)("%s without a mesh is said: it would be ignored", (name) => {
-		expect(problemsOf({ [name]: whole[name] })).toEqual([`${name} is given without a mesh: set MUSTER_MESH=headscale, or unset it`]);
-	});
-
-	test.each([
-		["MUSTER_HEADSCALE_URL", "mesh:8080", "give a URL"],
-		["MUSTER_HEADSCALE_USER", "4robots", "for example muster"],
-		["MUSTER_HEADSCALE_TAGS", "muster", "tag:muster"],
-		["MUSTER_HEADSCALE_PUBLIC_URL", "mesh", "give a URL"],
-		["MUSTER_HEADSCALE_API_KEY", "short", "16 or more"],
-	])("%s=%s is refused with the form to give", (name, value, remedy) => {
-		const problems = problemsOf({ ...whole, [name]: value });
-		expect(problems).toHaveLength(1);
-		expect(problems[0]).toContain(name);
-		expect(problems[0]).toContain(remedy);
-	});
-
-	test("a mesh that is none is one problem, not one for each of its variables", () => {
-		expect(problemsOf({ ...whole, MUSTER_MESH: "tailscale" })).toHaveLength(1);
-	});
 });

@@ -5,8 +5,8 @@ import type { Endpoint } from "./address.ts";
 import type { Enrollment } from "./enrollment.ts";
 import type { Vitals } from "./facts.ts";
 import type { Credential, Identity } from "./identity.ts";
-import type { Mesh, MeshPlan } from "./mesh-port.ts";
 import type { CheckVerdict, Effect, Event, State } from "./machine-state.ts";
+import type { Mesh, MeshPlan } from "./mesh-port.ts";
 import type { OpenSocket, Socket } from "./socket.ts";
 import type { Timers } from "./timers.ts";
 
@@ -21,10 +21,10 @@ export interface LoopDeps {
 	readonly readVitals: () => Vitals;
 	/** Says that this worker still holds its state directory; false when another took it. */
 	readonly touchLock: () => boolean;
-	/** Absent: this host is on none. */
-	readonly mesh?: Mesh;
 	/** What is done over the connection beside heartbeats; undefined: nothing. It never throws and keeps nobody waiting. */
 	readonly hostWork?: HostWork;
+	/** Absent: this host is on none. */
+	readonly mesh?: Mesh;
 	/** Is told of every step of the machine, for the metrics. */
 	readonly observe?: (event: Event, state: State, effects: readonly Effect[]) => void;
 }
