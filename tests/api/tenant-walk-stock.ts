@@ -13,9 +13,9 @@ interface Maker {
 	readonly host: { readonly workerId: string; readonly apiKey: string };
 	readonly tag: string;
 	readonly db: Db;
-	mark(what: string): string;
+	readonly mark: (what: string) => string;
 	// biome-ignore lint/suspicious/noExplicitAny: replies of many shapes
-	does(query: string, variables?: object): Promise<any>;
+	readonly does: (query: string, variables?: object) => Promise<any>;
 }
 
 /** Fills the host and returns what it chose the names of. Its worker has left again. */
