@@ -176,6 +176,7 @@ class MachineLoop implements Loop {
 		const socket = openSocket(endpoint, known.credential, this.#work.nameFor(known), {
 			opened: () => {
 				this.#calm("open");
+				this.#mesh.reached();
 				this.#dispatch({ kind: "opened", nowMs: clock.monotonic() });
 				hostWork?.up(socket);
 			},
