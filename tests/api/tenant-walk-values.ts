@@ -40,7 +40,7 @@ export interface Belongings {
 	readonly hostnames: readonly string[];
 }
 
-const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv|mkey|cmd|stk)_[0-9a-hjkmnp-tv-z]{26}\b/g;
+const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv|mkey|cmd|stk|fus)_[0-9a-hjkmnp-tv-z]{26}\b/g;
 
 /** The ids in a text. */
 export function idsIn(text: string): string[] {
