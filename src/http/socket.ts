@@ -56,8 +56,8 @@ interface Connection<Principal, Context> {
 
 type Extra<Principal, Context> = { readonly connection: Connection<Principal, Context> };
 type Engine = {
-	execute(args: ExecutionArgs): OperationResult;
-	subscribe(args: ExecutionArgs): OperationResult;
+	readonly execute: (args: ExecutionArgs) => OperationResult;
+	readonly subscribe: (args: ExecutionArgs) => OperationResult;
 };
 
 /** graphql-transport-ws for `ServeOptions.sockets`: same schema, rules, masking and limits as over HTTP. */
