@@ -51,11 +51,16 @@ export async function enrolling(quick: boolean, progress: Progress, slow?: Param
 	}
 	const prefix = slow === undefined ? "" : "a millisecond more per flush: ";
 	const sizes = { ...(quick ? quickSizes : fullSizes), ...(slow === undefined ? {} : { clients: [64, 256] }) };
+	await using opened = new AsyncDisposableStack();
 	const postgres = await openPostgres(slow);
+	opened.defer(() => postgres.stop());
 	const database = await postgres.database();
+	opened.defer(() => database.drop());
 	const env = { MUSTER_MASTER_KEY: Buffer.alloc(32, 5).toString("base64"), MUSTER_RATE_LIMIT: "1000000", MUSTER_LOCKOUT: "100000/1s" };
 	const bun = await openMuster("bun", database.url, env);
+	opened.defer(() => bun.stop());
 	const deno = await openMuster("deno", database.url, env);
+	opened.defer(() => deno.stop());
 	const stage: Stage = { database, bun, deno, keys: await makeKeys(bun), pgbench: program };
 	// Neither side is measured on empty tables.
 	await pgbench(program, database, stage.keys, 4, { transactions: 5_000 });
@@ -66,9 +71,6 @@ export async function enrolling(quick: boolean, progress: Progress, slow?: Param
 	for (let round = 0; round < sizes.rounds; round++) {
 		rounds.push(await oneRound(stage, sizes, (text) => progress(`${prefix}enroll, round ${round + 1} of ${sizes.rounds}: ${text}`)));
 	}
-	await Promise.all([bun.stop(), deno.stop()]);
-	await database.drop();
-	await postgres.stop();
 	return { figures: figuresOf(rounds, sizes, prefix), points: pointsOf(rounds) };
 }
 
