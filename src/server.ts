@@ -18,6 +18,7 @@ import { openPostgresBus } from "./events/postgres-bus.ts";
 import { createContext, type GraphQLContext } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
+import { createDashboard } from "./http/dashboard.ts";
 import { createDistribution } from "./http/distribution.ts";
 import { metricsHandler } from "./http/metrics.ts";
 import type { OperationScope } from "./http/scope.ts";
@@ -127,13 +128,15 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const parts = { deps, heartbeats, prover, enroller: createEnroller(deps, prover, limiter) };
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
+	const distribution = createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url });
+	const dashboard = createDashboard({ dir: join(distDir, "dashboard"), oidc: config.oidc });
 	const app = createApp<Principal, GraphQLContext>({
 		schema,
 		config,
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
-		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
+		extraRoutes: (request, pathname) => dashboard(request, pathname) ?? distribution(request, pathname),
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
 		ready: async () => {

@@ -11,3 +11,12 @@ export interface AuditRecord {
 	readonly subject: string;
 	readonly detail: Readonly<Record<string, unknown>> | null;
 }
+
+/** Most words of a search that count: more find nothing more. */
+const searchWordsMax = 16;
+
+/** The words of a search, in lower case, letters and digits only: nothing in them means something to PostgreSQL. Pure. */
+export function searchWords(search: string): readonly string[] {
+	const words = search.slice(0, 500).toLowerCase().split(/[^\p{L}\p{N}]+/u);
+	return words.filter((word) => word !== "").slice(0, searchWordsMax);
+}

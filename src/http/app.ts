@@ -105,6 +105,8 @@ function routeOf(pathname: string): Route {
 	if (pathname === "/graphql" || pathname === "/graphql/") return "/graphql";
 	if (pathname.startsWith(`${graphiqlPath}/`)) return "/graphiql";
 	if (pathname.startsWith("/download/")) return "/download";
+	if (pathname.startsWith("/assets/")) return "/assets";
+	if (pathname === "/") return "/";
 	return pathname === "/health/live" || pathname === "/health/ready" || pathname === "/install.sh" ? pathname : "other";
 }
 

@@ -152,6 +152,8 @@ const fillers: Readonly<Record<string, Filler>> = {
 	"String allowedCidrs": plain(["198.51.100.0/24"]),
 	"LabelInput label": { values: ({ owner: { label } }) => [{ it: label, twin: { key: label.key, value: twinOf(label.value) } }] },
 	"LabelInput labels": { values: ({ owner: { label } }) => [{ it: [label], twin: [{ key: label.key, value: twinOf(label.value) }] }] },
+	"String search": texts(({ names, owner }) => [...names, owner.tag]),
+	"Int skip": plain(0),
 	"Int first": plain(3),
 	"Int last": plain(3),
 	"Int maxUses": plain(7),

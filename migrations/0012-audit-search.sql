@@ -1,0 +1,4 @@
+-- The words of an audit line, each findable by its beginning, without an extension. 500 characters are at most 2,000 bytes, fewer than one lexeme may have,
+-- so that no line can fail to be written.
+create index audit_words on audit using gin (array_to_tsvector(string_to_array(btrim(regexp_replace(
+	lower(left(action || ' ' || actor || ' ' || subject || ' ' || coalesce(detail::text, ''), 500)), '[^[:alnum:]]+', ' ', 'g')), ' ')));
