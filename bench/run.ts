@@ -1,11 +1,13 @@
 /**
  * `npm run bench [-- NAME] [-- --quick]`: every measurement, or one, with its progress, a table at the end, JSON in bench/results.
- * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10) and `npm run bench -- footprint [MINUTES]` (10) are no ratios and run by name only.
+ * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10), `npm run bench -- footprint [MINUTES]` (10), and
+ * `npm run bench -- dashboard [HOSTS] [CHANGES A SECOND] [MINUTES]` (10000, 500, 5), are no ratios and run by name only.
  */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { dashboard } from "./dashboard.ts";
 import { flapping } from "./flapping.ts";
 import { footprint } from "./footprint.ts";
 import type { Ratio } from "./harness.ts";
@@ -21,6 +23,7 @@ const measurements: Readonly<Record<string, (rounds: number, progress: (text: st
 const reports: Readonly<Record<string, (numbers: readonly number[], progress: (text: string) => void) => Promise<unknown>>> = {
 	flapping: ([workers = 200, minutes = 10], progress) => flapping(workers, minutes, progress),
 	footprint: ([minutes = 10], progress) => footprint(minutes, progress),
+	dashboard: ([hosts = 10_000, perSecond = 500, minutes = 5], progress) => dashboard(hosts, perSecond, minutes, progress),
 };
 const [word = "", ...numbers] = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
 const report = reports[word];

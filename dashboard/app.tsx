@@ -36,7 +36,7 @@ function Signed() {
 	const main = useRef<HTMLElement>(null);
 	const path = route.value.parts.join("/");
 	const isFirst = useRef(true);
-	// biome-ignore lint/correctness/useExhaustiveDependencies: a new page begins at its top, and a screen reader hears its name
+	// A new page begins at its top, and a screen reader hears its name
 	useEffect(() => {
 		if (isFirst.current) {
 			isFirst.current = false;
@@ -47,7 +47,14 @@ function Signed() {
 	}, [path]);
 	return (
 		<>
-			<a class="skip" href="#main" onClick={(event) => (event.preventDefault(), main.current?.querySelector("h1")?.focus())}>
+			<a
+				class="skip"
+				href="#main"
+				onClick={(event) => {
+					event.preventDefault();
+					main.current?.querySelector("h1")?.focus();
+				}}
+			>
 				Skip to the page
 			</a>
 			<Navigation />

@@ -31,7 +31,9 @@ export async function buildDashboard(): Promise<{ readonly zippedBytes: number }
 		format: "esm",
 		define: { "process.env.NODE_ENV": '"production"' },
 	});
-	const files = await Promise.all(result.outputs.map(async (file) => ({ kind: file.path, bytes: new Uint8Array(await file.arrayBuffer()) })));
+	const files = await Promise.all(
+		result.outputs.map(async (file) => ({ kind: file.path, bytes: new Uint8Array(await file.arrayBuffer()) })),
+	);
 	const named = new Map<string, Uint8Array>();
 	for (const { kind, bytes } of files) {
 		if (kind.endsWith(".js")) named.set(hashed("main", "js", bytes), bytes);

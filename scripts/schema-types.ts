@@ -39,7 +39,9 @@ function described(schema: GraphQLSchema, type: GraphQLNamedType): string {
 	}
 	if (isUnionType(type)) return `{ kind: "UNION"; name: ${name}; fields: {}; possibleTypes: ${oneOf(type.getTypes())} }`;
 	if (isObjectType(type) || isInterfaceType(type)) {
-		const fields = Object.values(type.getFields()).map((field) => `${field.name}: { name: "${field.name}"; type: ${reference(field.type)} }`);
+		const fields = Object.values(type.getFields()).map(
+			(field) => `${field.name}: { name: "${field.name}"; type: ${reference(field.type)} }`,
+		);
 		const more = isInterfaceType(type) ? `; possibleTypes: ${oneOf(schema.getPossibleTypes(type))}` : "";
 		return `{ kind: "${isInterfaceType(type) ? "INTERFACE" : "OBJECT"}"; name: ${name}; fields: { ${fields.join("; ")} }${more} }`;
 	}

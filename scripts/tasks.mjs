@@ -25,10 +25,7 @@ export const tasks = {
 		{ command: [bin(root, "biome"), "lint", "--error-on-warnings", "."] },
 		{ command: [bin(root, "oxlint"), "--type-aware", "--deny-warnings", "src", "worker", "dashboard", "tests", "scripts", "bench"] },
 	],
-	types: ({ root }) => [
-		{ command: [bin(root, "tsc"), "--noEmit"] },
-		{ command: [bin(root, "tsc"), "--noEmit", "--project", "dashboard"] },
-	],
+	types: ({ root }) => [{ command: [bin(root, "tsc"), "--noEmit"] }, { command: [bin(root, "tsc"), "--noEmit", "--project", "dashboard"] }],
 	arch: ({ args, runtime }) => [{ command: runtime("scripts/test.ts", ["--only", "tests/arch", ...args], "bun") }],
 	test: ({ args, runtime }) => [{ command: runtime("scripts/test.ts", args, "bun") }],
 	ok: (context) => [

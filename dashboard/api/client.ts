@@ -4,7 +4,7 @@
  */
 import { signal } from "@preact/signals";
 import { type Client, createClient } from "graphql-ws";
-import type { Document, ResultOf, VariablesOf } from "./graphql.ts";
+import { type Document, type ResultOf, textOf, type VariablesOf } from "./graphql.ts";
 import { session, signOut } from "./session.ts";
 
 const endpoint = new URL("graphql", document.baseURI);
@@ -38,7 +38,7 @@ export async function send<D extends Document<unknown, never>>(
 	variables: VariablesOf<D>,
 	token = session.peek()?.token,
 ): Promise<ResultOf<D>> {
-	const reply = await post(String(operation), variables, token);
+	const reply = await post(textOf(operation), variables, token);
 	const [error] = reply.errors ?? [];
 	if (error !== undefined) {
 		const code = error.extensions?.code ?? "ERROR";
@@ -130,7 +130,7 @@ export function follow<D extends Document<unknown, never>>(
 	function start(): void {
 		if (current === undefined || current !== client) return;
 		stop = current.subscribe(
-			{ query: String(operation), variables: variables as Record<string, unknown> },
+			{ query: textOf(operation), variables: variables as Record<string, unknown> },
 			{
 				next: ({ data }) => {
 					if (data != null) take(data as ResultOf<D>);

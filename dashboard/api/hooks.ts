@@ -15,13 +15,16 @@ const calmMs = 1_000;
 
 /** Reads, and reads anew when the variables change or a lost connection is back. */
 export function useQuery<D extends Document<unknown, never>>(operation: D, variables: VariablesOf<D>): Answer<ResultOf<D>> {
-	const [answer, setAnswer] = useState<{ data: ResultOf<D> | undefined; error: ApiError | undefined }>({ data: undefined, error: undefined });
+	const [answer, setAnswer] = useState<{ data: ResultOf<D> | undefined; error: ApiError | undefined }>({
+		data: undefined,
+		error: undefined,
+	});
 	const [asked, ask] = useState(0);
 	const key = JSON.stringify(variables);
 	const shown = useRef(key);
 	const since = generation.value;
 	const isLive = connection.value === "live";
-	// biome-ignore lint/correctness/useExhaustiveDependencies: the variables count by their value, which is the key
+	// The variables count by their value, which is the key
 	useEffect(() => {
 		let over = false;
 		let again: ReturnType<typeof setTimeout> | undefined;
@@ -53,7 +56,7 @@ export function useLive<D extends Document<unknown, never>>(
 	const newest = useRef(take);
 	newest.current = take;
 	const key = JSON.stringify(variables);
-	// biome-ignore lint/correctness/useExhaustiveDependencies: the variables count by their value, which is the key
+	// The variables count by their value, which is the key
 	useEffect(() => (variables === undefined ? undefined : follow(operation, variables, (event) => newest.current(event))), [operation, key]);
 }
 

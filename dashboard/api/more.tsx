@@ -8,10 +8,13 @@ interface PageOf<T> {
 }
 
 /** The first page and those asked for after it; begins anew when the first one changes. */
-export function useMore<T>(first: PageOf<T> | undefined, read: (after: string) => Promise<PageOf<T>>): { readonly nodes: readonly T[]; readonly button: JSX.Element | null } {
+export function useMore<T>(
+	first: PageOf<T> | undefined,
+	read: (after: string) => Promise<PageOf<T>>,
+): { readonly nodes: readonly T[]; readonly button: JSX.Element | null } {
 	const [pages, setPages] = useState<readonly PageOf<T>[]>([]);
 	const [busy, setBusy] = useState(false);
-	// biome-ignore lint/correctness/useExhaustiveDependencies: a new first page makes the later ones old
+	// A new first page makes the later ones old
 	useEffect(() => setPages([]), [first]);
 	const last = pages.at(-1) ?? first;
 	async function load(after: string): Promise<void> {

@@ -1,4 +1,5 @@
 /** Signing in with an OpenID Connect issuer: authorization code flow with PKCE (RFC 7636), a public client, nothing kept after the return. */
+import { replaceAddress } from "../lib/route.ts";
 import { readToken, type Session } from "./session.ts";
 
 interface Settings {
@@ -23,6 +24,7 @@ export function oidcSettings(): Settings | undefined {
 
 /** Leaves for the issuer. Rejects when it cannot be reached. */
 export async function beginSignIn(settings: Settings): Promise<void> {
+	if (!isSecureContext) throw new Error("Browsers sign in with an issuer over https only: open this page by its https address");
 	const { authorization_endpoint: address } = await discover(settings.issuer);
 	const started: Started = { state: random(), verifier: random(), hash: location.hash };
 	sessionStorage.setItem(place, JSON.stringify(started));
@@ -52,7 +54,7 @@ export async function finishSignIn(settings: Settings | undefined): Promise<Sess
 	const kept = sessionStorage.getItem(place);
 	sessionStorage.removeItem(place);
 	const started = kept === null ? undefined : (JSON.parse(kept) as Started);
-	history.replaceState(null, "", `${location.pathname}${started?.hash ?? ""}`);
+	replaceAddress(`${location.pathname}${started?.hash ?? ""}`);
 	if (settings === undefined || started === undefined || answer.get("state") !== started.state) {
 		throw new Error("This sign-in was not begun here. Begin it again.");
 	}

@@ -48,7 +48,8 @@ export function readToken(token: string): Session | undefined {
 		const { sub, exp, role, muster_role, tenant, muster_tenant } = claims as Record<string, unknown>;
 		const known = roles.find((one) => one === (muster_role ?? role));
 		if (typeof sub !== "string" || typeof exp !== "number" || known === undefined) return undefined;
-		return { token, subject: sub, role: known, tenant: String(muster_tenant ?? tenant ?? "default"), expiresAt: exp * 1_000 };
+		const slug = muster_tenant ?? tenant;
+		return { token, subject: sub, role: known, tenant: typeof slug === "string" ? slug : "default", expiresAt: exp * 1_000 };
 	} catch {
 		return undefined;
 	}

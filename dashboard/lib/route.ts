@@ -13,6 +13,12 @@ addEventListener("hashchange", () => {
 	route.value = parseRoute(location.hash);
 });
 
+/** Replaces the whole address, query included, without a step in the history. */
+export function replaceAddress(address: string): void {
+	history.replaceState(null, "", address);
+	route.value = parseRoute(location.hash);
+}
+
 /** Reads `#/hosts/host_1?state=FUSED`. Pure. */
 export function parseRoute(hash: string): Route {
 	const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
@@ -30,8 +36,7 @@ export function href(parts: readonly string[], params: Readonly<Record<string, s
 /** Changes the parameters of where we are, without a step in the history. */
 export function setParams(params: Readonly<Record<string, string | undefined>>): void {
 	const current = route.peek();
-	history.replaceState(null, "", href(current.parts, { ...current.params, ...params }));
-	route.value = parseRoute(location.hash);
+	replaceAddress(href(current.parts, { ...current.params, ...params }));
 }
 
 function decoded(part: string): string {

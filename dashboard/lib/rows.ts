@@ -13,6 +13,8 @@ const pagesMax = 40;
 export class Rows<T extends { readonly id: string }> {
 	total: number | undefined;
 	readonly #pages = new Map<number, T[]>();
+	/** Which page a row is on. */
+	readonly #places = new Map<string, number>();
 	readonly #asked = new Set<number>();
 	readonly #read: (skip: number) => Promise<Page<T>>;
 	readonly #changed: () => void;
@@ -40,27 +42,32 @@ export class Rows<T extends { readonly id: string }> {
 	/** Reads anew what is on the screen, and forgets the rest; old rows stay until the new ones are here. */
 	refresh(from: number, to: number): void {
 		const [first, last] = [Math.floor(from / pageRows), Math.floor(Math.max(from, to - 1) / pageRows)];
-		for (const page of [...this.#pages.keys()]) if (page < first || page > last) this.#pages.delete(page);
+		for (const page of this.#pages.keys()) if (page < first || page > last) this.#drop(page);
 		for (let page = first; page <= last; page++) this.#load(page);
 	}
 
-	/** Applies a change to a row that is held; false when it is not. */
-	patch(id: string, change: Partial<T>): boolean {
-		for (const rows of this.#pages.values()) {
-			const index = rows.findIndex((row) => row.id === id);
-			const row = rows[index];
-			if (row === undefined) continue;
-			rows[index] = { ...row, ...change };
-			return true;
-		}
-		return false;
+	/** Applies a change to a row that is held; returns its place, undefined when it is not held. */
+	patch(id: string, change: Partial<T>): number | undefined {
+		const page = this.#places.get(id);
+		const rows = page === undefined ? undefined : this.#pages.get(page);
+		const index = rows?.findIndex((row) => row.id === id) ?? -1;
+		const row = rows?.[index];
+		if (page === undefined || rows === undefined || row === undefined) return undefined;
+		rows[index] = { ...row, ...change };
+		return page * pageRows + index;
 	}
 
 	/** Forgets everything; nothing is called any more. */
 	forget(): void {
 		this.#age += 1;
 		this.#pages.clear();
+		this.#places.clear();
 		this.#asked.clear();
+	}
+
+	#drop(page: number): void {
+		for (const { id } of this.#pages.get(page) ?? []) if (this.#places.get(id) === page) this.#places.delete(id);
+		this.#pages.delete(page);
 	}
 
 	#load(page: number): void {
@@ -72,11 +79,12 @@ export class Rows<T extends { readonly id: string }> {
 				({ total, rows }) => {
 					if (age !== this.#age) return;
 					this.total = total;
-					this.#pages.delete(page);
+					this.#drop(page);
 					this.#pages.set(page, [...rows]);
+					for (const { id } of rows) this.#places.set(id, page);
 					for (const old of this.#pages.keys()) {
 						if (this.#pages.size <= pagesMax) break;
-						this.#pages.delete(old);
+						this.#drop(old);
 					}
 					this.#changed();
 				},

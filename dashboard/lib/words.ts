@@ -20,8 +20,14 @@ export const refusals: Readonly<Record<Reason, { readonly what: string; readonly
 	invalid_token: { what: "The key is unknown or was not copied whole", todo: "Copy it again, with the site it belongs to" },
 	clock_skew: { what: "The host's clock is more than five minutes off", todo: "Correct its clock (timedatectl), then start the worker" },
 	replayed: { what: "The same request came before", todo: "Restart the worker. If nobody restarted it, somebody copied the request" },
-	not_allowed: { what: "The key may not be used from there", todo: "Check its allowed addresses, its node name and the site's approval policy" },
-	worker_exists: { what: "The worker id it asked for is another machine's", todo: "Choose another MUSTER_WORKER_ID, or delete the old worker" },
+	not_allowed: {
+		what: "The key may not be used from there",
+		todo: "Check its allowed addresses, its node name and the site's approval policy",
+	},
+	worker_exists: {
+		what: "The worker id it asked for is another machine's",
+		todo: "Choose another MUSTER_WORKER_ID, or delete the old worker",
+	},
 	expired: { what: "The key has expired", todo: "Regenerate the token, or make a new key" },
 	revoked: { what: "The key was revoked or rotated away", todo: "Give the host the site's new key" },
 	exhausted: { what: "The key has had all its uses", todo: "Make a new enrollment key with more uses" },
@@ -45,9 +51,12 @@ export const methods: Readonly<Record<Method, string>> = {
 /** What an accepted attempt came to. */
 export function outcomeWords(attempt: Pick<Attempt, "outcome">): string {
 	if (attempt.outcome === null) return "held until an operator decides";
-	return { NEW: "new machine, let in", REUSED: "known machine, let in again", MOVED: "moved here from another site", REPLAYED: "asked again, same answer" }[
-		attempt.outcome
-	];
+	return {
+		NEW: "new machine, let in",
+		REUSED: "known machine, let in again",
+		MOVED: "moved here from another site",
+		REPLAYED: "asked again, same answer",
+	}[attempt.outcome];
 }
 
 /** What a state means to who looks after the host. */

@@ -37,7 +37,9 @@ export const claimsQuery = graphql(
 	[claimantFields],
 );
 
-export const heldQuery = graphql(`query Held { workers(first: 1, state: PENDING) { totalCount } alerts(first: 1, open: true) { totalCount } }`);
+export const heldQuery = graphql(
+	`query Held { workers(first: 1, state: PENDING) { totalCount } alerts(first: 1, open: true) { totalCount } }`,
+);
 
 export const approveMutation = graphql(`mutation Approve($id: ID!) { approveWorker(id: $id) { worker { id name state } } }`);
 

@@ -32,7 +32,9 @@ export const keyWorkersQuery = graphql(`
 	}
 `);
 
-export const createSiteMutation = graphql(`mutation CreateSite($input: CreateSiteInput!) { createSite(input: $input) { site { id code } } }`);
+export const createSiteMutation = graphql(
+	`mutation CreateSite($input: CreateSiteInput!) { createSite(input: $input) { site { id code } } }`,
+);
 
 export const rotateMutation = graphql(`
 	mutation Rotate($siteCode: String!, $graceSeconds: Int) {

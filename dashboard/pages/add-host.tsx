@@ -49,7 +49,17 @@ export function AddHost() {
 	);
 }
 
-function Step({ number, title, step, children }: { readonly number: number; readonly title: string; readonly step: number; readonly children: preact.ComponentChildren }) {
+function Step({
+	number,
+	title,
+	step,
+	children,
+}: {
+	readonly number: number;
+	readonly title: string;
+	readonly step: number;
+	readonly children: preact.ComponentChildren;
+}) {
 	const place = step > number ? "past" : step === number ? "here" : "ahead";
 	return (
 		<li class={place} aria-current={place === "here" ? "step" : undefined}>
@@ -75,14 +85,24 @@ function NameForm({ made }: { readonly made: (made: Made) => void }) {
 			onSubmit={(event) => {
 				event.preventDefault();
 				void action.run(async () => {
-					const { createHost } = await send(createHostMutation, { input: { name: name.trim(), siteCode: siteCode === "" ? null : siteCode }, format });
+					const { createHost } = await send(createHostMutation, {
+						input: { name: name.trim(), siteCode: siteCode === "" ? null : siteCode },
+						format,
+					});
 					made({ ...createHost.host, snippet: createHost.snippet });
 				});
 			}}
 		>
 			<div class="fields">
 				<Field label="Name" hint="The machine's node name, to the letter">
-					<input required autocomplete="off" spellcheck={false} maxLength={253} value={name} onInput={(event) => setName(event.currentTarget.value)} />
+					<input
+						required
+						autocomplete="off"
+						spellcheck={false}
+						maxLength={253}
+						value={name}
+						onInput={(event) => setName(event.currentTarget.value)}
+					/>
 				</Field>
 				<Field label="Site">
 					<select value={siteCode} onChange={(event) => setSite(event.currentTarget.value)}>
@@ -113,7 +133,7 @@ function Arrival({ made, arrived }: { readonly made: Made; readonly arrived: () 
 	useLive(attemptSubscription, {}, soon);
 	const host = data?.host;
 	const isHere = host != null && host.state !== "PENDING";
-	// biome-ignore lint/correctness/useExhaustiveDependencies: told once
+	// Told once
 	useEffect(() => {
 		if (isHere) arrived();
 	}, [isHere]);

@@ -32,7 +32,9 @@ export function Alerts() {
 			</Head>
 			<Problem error={error ?? action.error} />
 			{data?.alerts.totalCount === 0 ? (
-				<Empty title={isAll ? "There were none yet" : "Nothing asks for you"}>Lost hosts, collisions, lockouts and keys that end show up here, and go to webhooks.</Empty>
+				<Empty title={isAll ? "There were none yet" : "Nothing asks for you"}>
+					Lost hosts, collisions, lockouts and keys that end show up here, and go to webhooks.
+				</Empty>
 			) : null}
 			<ul class="alerts full">
 				{more.nodes.map((alert) => (

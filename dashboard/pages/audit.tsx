@@ -23,7 +23,9 @@ export function Audit() {
 			<Problem error={error} />
 			{data?.auditLog.totalCount === 0 ? (
 				<Empty title={search === "" ? "Nothing happened yet" : `No line holds “${search}”`}>
-					{search === "" ? "Every change and every attempt to come in is written here." : "Words are found by their beginning: of an action, an actor, an id or a name."}
+					{search === ""
+						? "Every change and every attempt to come in is written here."
+						: "Words are found by their beginning: of an action, an actor, an id or a name."}
 				</Empty>
 			) : (
 				<div class="scroll">
@@ -47,7 +49,9 @@ export function Audit() {
 									<td>
 										<code>{entry.action}</code>
 									</td>
-									<td class="id">{entry.subject.startsWith("host_") ? <a href={href(["hosts", entry.subject])}>{entry.subject}</a> : entry.subject}</td>
+									<td class="id">
+										{entry.subject.startsWith("host_") ? <a href={href(["hosts", entry.subject])}>{entry.subject}</a> : entry.subject}
+									</td>
 									<td class="detail">{details(entry.detail)}</td>
 								</tr>
 							))}

@@ -16,8 +16,15 @@ type Claimant = NonNullable<Held["collision"]>["claimant"];
 type Claims = ResultOf<typeof claimsQuery>["workers"];
 
 const verdicts = {
-	ADOPT: { label: "Adopt", means: "The same machine: the newcomer goes on as the worker there is. The one that was here is cut off when the newcomer first reports." },
-	SPLIT: { label: "Split", means: "Another machine with a copied id: the newcomer becomes a worker of its own, the one that was here stays." },
+	ADOPT: {
+		label: "Adopt",
+		means:
+			"The same machine: the newcomer goes on as the worker there is. The one that was here is cut off when the newcomer first reports.",
+	},
+	SPLIT: {
+		label: "Split",
+		means: "Another machine with a copied id: the newcomer becomes a worker of its own, the one that was here stays.",
+	},
 	BAN: { label: "Ban", means: "The newcomer stays out. The one that was here stays as it is." },
 } as const;
 type Verdict = keyof typeof verdicts;
@@ -40,7 +47,11 @@ export function Claims() {
 				</Empty>
 			) : null}
 			{held.map((worker) =>
-				worker.collision === null ? <Approval key={worker.id} worker={worker} changed={reload} /> : <CollisionCard key={worker.id} worker={worker} changed={reload} />,
+				worker.collision === null ? (
+					<Approval key={worker.id} worker={worker} changed={reload} />
+				) : (
+					<CollisionCard key={worker.id} worker={worker} changed={reload} />
+				),
 			)}
 		</>
 	);
@@ -146,7 +157,15 @@ function Approval({ worker, changed }: { readonly worker: Held; readonly changed
 	const action = useAction();
 	const decide = (work: () => Promise<unknown>) => void action.run(work).then((done) => done && changed());
 	return (
-		<Panel title={worker.name} note={<>asks to be let in{worker.site === null ? "" : ` at ${worker.site.code}`} · <Ago at={worker.createdAt} /></>} class="approval">
+		<Panel
+			title={worker.name}
+			note={
+				<>
+					asks to be let in{worker.site === null ? "" : ` at ${worker.site.code}`} · <Ago at={worker.createdAt} />
+				</>
+			}
+			class="approval"
+		>
 			<dl class="facts wide">
 				{(
 					[
@@ -169,7 +188,12 @@ function Approval({ worker, changed }: { readonly worker: Held; readonly changed
 			<Problem error={action.error} />
 			{may("operator") ? (
 				<div class="buttons start">
-					<button type="button" class="primary" disabled={action.busy} onClick={() => decide(() => send(approveMutation, { id: worker.id }))}>
+					<button
+						type="button"
+						class="primary"
+						disabled={action.busy}
+						onClick={() => decide(() => send(approveMutation, { id: worker.id }))}
+					>
 						Approve
 					</button>
 					<button type="button" class="danger" disabled={action.busy} onClick={() => decide(() => send(rejectMutation, { id: worker.id }))}>

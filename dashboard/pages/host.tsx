@@ -41,7 +41,8 @@ export function HostPage({ id }: { readonly id: string }) {
 				title={host.name}
 				note={
 					<>
-						<Badge state={host.state} was={host.lastKnownState} /> {host.site === null ? null : <a href={href(["hosts"], { site: host.site.code })}>{host.site.code}</a>}{" "}
+						<Badge state={host.state} was={host.lastKnownState} />{" "}
+						{host.site === null ? null : <a href={href(["hosts"], { site: host.site.code })}>{host.site.code}</a>}{" "}
 						<span class="quiet">
 							heard <Ago at={host.lastHeartbeatAt} />
 						</span>

@@ -36,10 +36,10 @@ export function Hosts() {
 	const view = useRef<Window>({ from: 0, to: 40 });
 	const refresh = useCalm(() => rows.refresh(view.current.from, view.current.to));
 	const since = generation.value;
-	// biome-ignore lint/correctness/useExhaustiveDependencies: after a lost connection everything is read anew
+	// After a lost connection everything is read anew
 	useEffect(() => rows.refresh(view.current.from, view.current.to), [rows, since]);
 	useEffect(() => () => rows.forget(), [rows]);
-	useHostChanges(rows, known, refresh, () => draw((count) => count + 1));
+	useHostChanges(rows, view, known, refresh, () => draw((count) => count + 1));
 	const seen = useBeats(rows, view.current);
 	// Drawn each second: heartbeats come far more often than anyone could read.
 	now.value satisfies number;
@@ -59,10 +59,15 @@ export function Hosts() {
 			<Problem error={error} />
 			{total === 0 ? (
 				<Empty title={isFiltered ? "No host is like that" : "There are no hosts yet"}>
-					{isFiltered ? <a href={href(["hosts"])}>Show all of them</a> : may("admin") ? <a href={href(["hosts", "add"])}>Add the first one</a> : "An admin adds the first one."}
+					{isFiltered ? (
+						<a href={href(["hosts"])}>Show all of them</a>
+					) : may("admin") ? (
+						<a href={href(["hosts", "add"])}>Add the first one</a>
+					) : (
+						"An admin adds the first one."
+					)}
 				</Empty>
 			) : (
-				// biome-ignore lint/a11y/useSemanticElements: only the rows in view are there
 				<div class="table hosts" role="table" aria-label="Hosts" aria-rowcount={(total ?? 0) + 1}>
 					<div role="rowgroup">
 						<div class="row heading" role="row" aria-rowindex={1}>
@@ -75,7 +80,7 @@ export function Hosts() {
 					</div>
 					<Virtual
 						count={total ?? 0}
-						rowHeight={36}
+						rowHeight={32}
 						moved={(window) => {
 							view.current = window;
 							rows.want(window.from, window.to);
@@ -88,7 +93,15 @@ export function Hosts() {
 	);
 }
 
-function HostRow({ host, index, heardAt }: { readonly host: Row | undefined; readonly index: number; readonly heardAt: string | undefined }) {
+function HostRow({
+	host,
+	index,
+	heardAt,
+}: {
+	readonly host: Row | undefined;
+	readonly index: number;
+	readonly heardAt: string | undefined;
+}) {
 	if (host === undefined) {
 		return (
 			<div class="row loading" role="row" aria-rowindex={index + 2}>
@@ -155,7 +168,13 @@ function Filters({ state, site, name }: { readonly state: HostState | undefined;
 }
 
 /** Shows state changes in the rows that are here; reads anew when one may have come to or left the list. */
-function useHostChanges(rows: Rows<Row>, filter: HostState | undefined, refresh: () => void, draw: () => void): void {
+function useHostChanges(
+	rows: Rows<Row>,
+	view: { readonly current: Window },
+	filter: HostState | undefined,
+	refresh: () => void,
+	draw: () => void,
+): void {
 	const waiting = useRef(new Map<string, Pick<Row, "state" | "lastKnownState">>());
 	const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
 	useEffect(() => () => clearTimeout(timer.current), []);
@@ -163,10 +182,12 @@ function useHostChanges(rows: Rows<Row>, filter: HostState | undefined, refresh:
 		timer.current = undefined;
 		let [changed, moved] = [false, false];
 		for (const [id, change] of waiting.current) {
-			const here = rows.patch(id, change);
-			changed ||= here;
+			const place = rows.patch(id, change);
+			// What is not in view needs no drawing: of 500 changes a second two are.
+			changed ||= place !== undefined && place >= view.current.from && place < view.current.to;
+			const isHere = place !== undefined;
 			// Without a filter only a host that was just made is new to the list.
-			moved ||= filter === undefined ? !here && change.state === "PENDING" : here ? change.state !== filter : change.state === filter;
+			moved ||= filter === undefined ? !isHere && change.state === "PENDING" : isHere ? change.state !== filter : change.state === filter;
 		}
 		waiting.current.clear();
 		if (changed) draw();

@@ -58,7 +58,9 @@ export function Overview() {
 			<div class="columns">
 				<Panel title="Last attempts" note="live" class="stream">
 					{attempts.length === 0 && recent.data !== undefined ? (
-						<Empty title="Nobody has tried to come in yet">Add a host, and paste its line there. Each attempt shows up here, refused ones with the reason.</Empty>
+						<Empty title="Nobody has tried to come in yet">
+							Add a host, and paste its line there. Each attempt shows up here, refused ones with the reason.
+						</Empty>
 					) : (
 						<Attempts list={attempts} />
 					)}
@@ -66,7 +68,9 @@ export function Overview() {
 				<Panel
 					title="Open alerts"
 					note={
-						data === undefined || data.alerts.totalCount === 0 ? undefined : <a href={href(["alerts"])}>all {whole(data.alerts.totalCount)}</a>
+						data === undefined || data.alerts.totalCount === 0 ? undefined : (
+							<a href={href(["alerts"])}>all {whole(data.alerts.totalCount)}</a>
+						)
 					}
 				>
 					{data?.alerts.totalCount === 0 ? <Empty title="Nothing asks for you" /> : null}
@@ -102,11 +106,15 @@ function States({ data }: { readonly data: Counts }) {
 	return (
 		<section class="states" aria-label="Hosts by state">
 			<div class="bar" aria-hidden="true">
-				{total === 0 ? null : shares.map(({ state, count }) => <i key={state} class={state.toLowerCase()} style={{ flexGrow: count }} />)}
+				{total === 0
+					? null
+					: shares.map(({ state, count }) =>
+							count === 0 ? null : <i key={state} class={state.toLowerCase()} style={{ flexGrow: count }} />,
+						)}
 			</div>
 			<ul>
 				{shares.map(({ state, count }) => (
-					<li key={state} class={state.toLowerCase()}>
+					<li key={state} class={count === 0 ? "none" : state.toLowerCase()}>
 						<a href={href(["hosts"], { state })} title={states[state].means}>
 							<b>{whole(count)}</b>
 							<span>{states[state].label}</span>

@@ -12,12 +12,12 @@ export function SignIn() {
 	const [busy, setBusy] = useState(false);
 	const [error, setError] = useState<ApiError>();
 
-	async function attempt(work: () => Promise<Session | undefined>): Promise<void> {
+	async function attempt(work: () => Promise<Session | undefined | void>): Promise<void> {
 		setBusy(true);
 		setError(undefined);
 		try {
 			const found = await work();
-			if (found === undefined) return;
+			if (found == null) return;
 			await send(whoQuery, {}, found.token);
 			signIn(found);
 		} catch (fault) {
@@ -33,7 +33,7 @@ export function SignIn() {
 		throw new Error("This is no admin token: copy the whole line that npm run token prints, or the content of the file admin-token");
 	}
 
-	// biome-ignore lint/correctness/useExhaustiveDependencies: once, when the issuer sends somebody back
+	// Once, when the issuer sends somebody back
 	useEffect(() => void attempt(() => finishSignIn(oidc)), []);
 
 	return (
@@ -51,7 +51,7 @@ export function SignIn() {
 				)}
 				{oidc === undefined ? null : (
 					<>
-						<button type="button" class="primary wide" disabled={busy} onClick={() => void attempt(async () => (await beginSignIn(oidc), undefined))}>
+						<button type="button" class="primary wide" disabled={busy} onClick={() => void attempt(() => beginSignIn(oidc))}>
 							Sign in with {new URL(oidc.issuer).host}
 						</button>
 						<p class="or">or with a token</p>
@@ -64,7 +64,14 @@ export function SignIn() {
 					}}
 				>
 					<Field label="Admin token" hint="Kept in this tab only, forgotten when you close it">
-						<input type="password" autocomplete="off" spellcheck={false} value={token} required onInput={(event) => setToken(event.currentTarget.value)} />
+						<input
+							type="password"
+							autocomplete="off"
+							spellcheck={false}
+							value={token}
+							required
+							onInput={(event) => setToken(event.currentTarget.value)}
+						/>
 					</Field>
 					<Problem error={error} />
 					<button type="submit" class={oidc === undefined ? "primary wide" : "wide"} disabled={busy}>

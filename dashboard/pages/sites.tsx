@@ -33,7 +33,10 @@ export function Sites() {
 	};
 	return (
 		<>
-			<Head title="Sites & keys" note={data === undefined ? undefined : `${whole(data.sites.totalCount)} ${data.sites.totalCount === 1 ? "site" : "sites"}`}>
+			<Head
+				title="Sites & keys"
+				note={data === undefined ? undefined : `${whole(data.sites.totalCount)} ${data.sites.totalCount === 1 ? "site" : "sites"}`}
+			>
 				{may("admin") ? (
 					<>
 						<button type="button" onClick={() => setOpen("key")} disabled={sites.length === 0}>
@@ -46,7 +49,11 @@ export function Sites() {
 				) : null}
 			</Head>
 			<Problem error={error ?? keys.error} />
-			{data?.sites.totalCount === 0 ? <Empty title="There are no sites yet">{may("admin") ? "Make the first one: a site has a key that lets its hosts in." : "An admin makes the first one."}</Empty> : null}
+			{data?.sites.totalCount === 0 ? (
+				<Empty title="There are no sites yet">
+					{may("admin") ? "Make the first one: a site has a key that lets its hosts in." : "An admin makes the first one."}
+				</Empty>
+			) : null}
 			{sites.map((site) => (
 				<SiteCard key={site.id} site={site} changed={soon} />
 			))}
@@ -67,12 +74,13 @@ function SiteCard({ site, changed }: { readonly site: Site; readonly changed: ()
 			note={
 				<>
 					{site.name === site.code ? "" : `${site.name} · `}
-					{site.enrollmentPolicy === "REQUIRE_APPROVAL" ? "waits for approval" : "lets in at once"} · <a href={href(["hosts"], { site: site.code })}>hosts</a>
+					{site.enrollmentPolicy === "REQUIRE_APPROVAL" ? "waits for approval" : "lets in at once"} ·{" "}
+					<a href={href(["hosts"], { site: site.code })}>hosts</a>
 				</>
 			}
 		>
 			{site.key === null ? (
-				<Empty title="No key yet: nobody can come in">{may("admin") ? "Make its first key." : "An admin makes its first key."}</Empty>
+				<p class="nokey quiet">No key yet, so nobody can come in with one{may("admin") ? "" : ": an admin makes the first"}.</p>
 			) : (
 				<div class="scroll">
 					<table class="keys">
@@ -134,9 +142,25 @@ function KeyRow({ siteKey, active = false }: { readonly siteKey: SiteKey; readon
 				<Ago at={siteKey.lastUsedAt} />
 			</td>
 			<td>
-				{active ? <b class="ok">active</b> : isAlive(siteKey.graceEndsAt) ? <>ends <Ago at={siteKey.graceEndsAt} /></> : <span class="quiet">ended</span>}
+				{active ? (
+					<b class="ok">active</b>
+				) : isAlive(siteKey.graceEndsAt) ? (
+					<>
+						ends <Ago at={siteKey.graceEndsAt} />
+					</>
+				) : (
+					<span class="quiet">ended</span>
+				)}
 			</td>
-			<td>{open ? <KeyWorkers keyId={siteKey.id} /> : <button type="button" class="link" onClick={() => setOpen(true)}>show</button>}</td>
+			<td>
+				{open ? (
+					<KeyWorkers keyId={siteKey.id} />
+				) : (
+					<button type="button" class="link" onClick={() => setOpen(true)}>
+						show
+					</button>
+				)}
+			</td>
 		</tr>
 	);
 }
@@ -201,7 +225,13 @@ function EnrollmentKeys({ list, changed }: { readonly list: readonly EnrollmentK
 										<Ago at={key.lastUsedAt} />
 										{key.lastWorker === null ? null : <span class="quiet"> by {key.lastWorker.name}</span>}
 									</td>
-									<td>{lifeOf(key) ?? <>ends <Ago at={key.expiresAt} /></>}</td>
+									<td>
+										{lifeOf(key) ?? (
+											<>
+												ends <Ago at={key.expiresAt} />
+											</>
+										)}
+									</td>
 									<td>
 										{may("admin") && lifeOf(key) === undefined ? (
 											<button type="button" class="link" aria-label={`Revoke ${key.name}`} onClick={() => ask(key)}>

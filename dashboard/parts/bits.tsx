@@ -54,7 +54,15 @@ export function Empty({ title, children }: { readonly title: string; readonly ch
 }
 
 /** A page's head: its name, what counts, what can be done. */
-export function Head({ title, note, children }: { readonly title: string; readonly note?: ComponentChildren; readonly children?: ComponentChildren }) {
+export function Head({
+	title,
+	note,
+	children,
+}: {
+	readonly title: string;
+	readonly note?: ComponentChildren;
+	readonly children?: ComponentChildren;
+}) {
 	return (
 		<header class="head">
 			<h1 tabIndex={-1}>{title}</h1>
@@ -65,7 +73,12 @@ export function Head({ title, note, children }: { readonly title: string; readon
 }
 
 /** A titled part of a page. */
-export function Panel({ title, note, children, class: more = "" }: {
+export function Panel({
+	title,
+	note,
+	children,
+	class: more = "",
+}: {
 	readonly title: string;
 	readonly note?: ComponentChildren;
 	readonly children: ComponentChildren;
@@ -132,14 +145,18 @@ export function Field({ label, hint, children }: { readonly label: string; reado
 }
 
 /** One of a few, chosen by buttons. */
-export function Choice<T extends string>({ label, of, value, choose }: {
+export function Choice<T extends string>({
+	label,
+	of,
+	value,
+	choose,
+}: {
 	readonly label: string;
 	readonly of: readonly (readonly [T, string])[];
 	readonly value: T;
 	readonly choose: (value: T) => void;
 }): JSX.Element {
 	return (
-		// biome-ignore lint/a11y/useSemanticElements: a fieldset cannot be laid out as a line in all browsers
 		<div class="choice" role="group" aria-label={label}>
 			{of.map(([one, text]) => (
 				<button key={one} type="button" aria-pressed={one === value} onClick={() => choose(one)}>

@@ -5,7 +5,15 @@ import type { ApiError } from "../api/client.ts";
 import { Problem } from "./bits.tsx";
 
 /** A modal dialog of the browser's own: the focus stays in it, Escape closes it. */
-export function Dialog({ title, close, children }: { readonly title: string; readonly close: () => void; readonly children: ComponentChildren }) {
+export function Dialog({
+	title,
+	close,
+	children,
+}: {
+	readonly title: string;
+	readonly close: () => void;
+	readonly children: ComponentChildren;
+}) {
 	const place = useRef<HTMLDialogElement>(null);
 	useEffect(() => {
 		place.current?.showModal();
@@ -19,7 +27,16 @@ export function Dialog({ title, close, children }: { readonly title: string; rea
 }
 
 /** Asks first. The action's own word is on the button. */
-export function Confirm({ title, action, danger = false, busy, error, run, close, children }: {
+export function Confirm({
+	title,
+	action,
+	danger = false,
+	busy,
+	error,
+	run,
+	close,
+	children,
+}: {
 	readonly title: string;
 	readonly action: string;
 	readonly danger?: boolean;

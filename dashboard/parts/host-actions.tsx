@@ -97,7 +97,10 @@ function Regenerate({ host, close, changed }: { readonly host: HostView; readonl
 		<Dialog title={`New install line for ${host.name}`} close={close}>
 			{snippet === undefined ? (
 				<>
-					<p class="prose">Ends the host's unused tokens and makes a new one, for one use within 24 hours. A worker that runs goes on until the new one comes in.</p>
+					<p class="prose">
+						Ends the host's unused tokens and makes a new one, for one use within 24 hours. A worker that runs goes on until the new one
+						comes in.
+					</p>
 					<Choice label="Format" of={formats} value={format} choose={setFormat} />
 					<Problem error={action.error} />
 					<div class="buttons">

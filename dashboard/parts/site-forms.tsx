@@ -102,7 +102,13 @@ export function MakeKey({ sites, close }: { readonly sites: readonly SiteView[];
 			close={close}
 			work={async () => {
 				const allowedCidrs = cidrs.split(/[\s,]+/).filter((cidr) => cidr !== "");
-				const input = { name, siteCode, maxUses: Number(maxUses), expiresInHours: Number(hours), ...(allowedCidrs.length === 0 ? {} : { allowedCidrs }) };
+				const input = {
+					name,
+					siteCode,
+					maxUses: Number(maxUses),
+					expiresInHours: Number(hours),
+					...(allowedCidrs.length === 0 ? {} : { allowedCidrs }),
+				};
 				const { createEnrollmentKey } = await send(createKeyMutation, { input });
 				setMade({ secret: createEnrollmentKey.secret, name });
 			}}
@@ -132,7 +138,14 @@ export function MakeKey({ sites, close }: { readonly sites: readonly SiteView[];
 	);
 }
 
-function Form({ title, submit, action, close, work, children }: {
+function Form({
+	title,
+	submit,
+	action,
+	close,
+	work,
+	children,
+}: {
 	readonly title: string;
 	readonly submit: string;
 	readonly action: ReturnType<typeof useAction>;

@@ -18,7 +18,12 @@ export function linePath(values: readonly (number | null)[], width: number, heig
 }
 
 /** Draws it; `label` is what a screen reader says. */
-export function Sparkline({ values, label, top, tone = "line" }: {
+export function Sparkline({
+	values,
+	label,
+	top,
+	tone = "line",
+}: {
 	readonly values: readonly (number | null)[];
 	readonly label: string;
 	/** The figure at the upper edge; the largest one when left out. */

@@ -11,7 +11,12 @@ export interface Window {
 }
 
 /** Draws rows `from` to `to` of `count`; the page scrolls, so the list needs no height of its own. */
-export function Virtual({ count, rowHeight, moved, row }: {
+export function Virtual({
+	count,
+	rowHeight,
+	moved,
+	row,
+}: {
 	readonly count: number;
 	readonly rowHeight: number;
 	readonly moved: (window: Window) => void;
@@ -46,7 +51,6 @@ export function Virtual({ count, rowHeight, moved, row }: {
 	}, [count, rowHeight]);
 	const indexes = Array.from({ length: Math.max(0, Math.min(window.to, count) - window.from) }, (_, offset) => window.from + offset);
 	return (
-		// biome-ignore lint/a11y/useSemanticElements: a table of which only a part is there needs aria-rowcount and places of its own
 		<div ref={place} class="virtual" role="rowgroup" style={{ height: `${count * rowHeight}px` }}>
 			<div style={{ transform: `translateY(${window.from * rowHeight}px)` }} role="presentation">
 				{indexes.map(row)}

@@ -17,6 +17,9 @@ const searchWordsMax = 16;
 
 /** The words of a search, in lower case, letters and digits only: nothing in them means something to PostgreSQL. Pure. */
 export function searchWords(search: string): readonly string[] {
-	const words = search.slice(0, 500).toLowerCase().split(/[^\p{L}\p{N}]+/u);
+	const words = search
+		.slice(0, 500)
+		.toLowerCase()
+		.split(/[^\p{L}\p{N}]+/u);
 	return words.filter((word) => word !== "").slice(0, searchWordsMax);
 }

@@ -75,13 +75,16 @@ builder.queryFields((t) => ({
 	hosts: t.connection(
 		{
 			type: HostRef,
-			description: "Newest first. `name` finds names that contain it, `skip` leaves out so many rows of what the cursor leads to. Role: viewer.",
+			description:
+				"Newest first. `name` finds names that contain it, `skip` leaves out so many rows of what the cursor leads to. Role: viewer.",
 			complexity: pageComplexity,
 			args: { siteCode: t.arg.string(), state: t.arg({ type: HostStateEnum }), name: t.arg.string(), skip: t.arg.int() },
 			resolve: async (_, args, ctx) => {
 				const [{ tenantId }, { sql }] = [ctx.as("viewer"), ctx.deps.db];
 				const siteId = await siteIdOf(ctx, args.siteCode);
-				const filter = { ...(siteId === undefined ? {} : { siteId }), ...(args.state == null ? {} : { state: args.state }),
+				const filter = {
+					...(siteId === undefined ? {} : { siteId }),
+					...(args.state == null ? {} : { state: args.state }),
 					...(args.name == null ? {} : { name: args.name }),
 				};
 				const skip = args.skip ?? 0;

@@ -68,8 +68,7 @@ export function createDashboard(options: DashboardOptions): (request: Request, p
 	async function asset(request: Request, name: string): Promise<Response> {
 		const type = /^[a-z]+-[a-z0-9]+\.(js|css|svg)$/.exec(name)?.[1];
 		const zips = request.headers.get("accept-encoding")?.includes("gzip") === true;
-		const bytes =
-			type === undefined ? undefined : await readFile(join(options.dir, zips ? `${name}.gz` : name)).catch(() => undefined);
+		const bytes = type === undefined ? undefined : await readFile(join(options.dir, zips ? `${name}.gz` : name)).catch(() => undefined);
 		if (type === undefined || bytes === undefined) {
 			return problem(404, "NOT_FOUND", `There is no ${path}${name.slice(0, 100)} in this build of the dashboard: load the page again`);
 		}

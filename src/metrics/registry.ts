@@ -3,7 +3,17 @@ import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
 import { type Metrics, webhookResults } from "./port.ts";
 
 /** Paths as metrics know them; everything else is `other`, so that a scanner cannot grow the series. */
-export const routes = ["/", "/assets", "/graphql", "/graphiql", "/health/live", "/health/ready", "/install.sh", "/download", "other"] as const;
+export const routes = [
+	"/",
+	"/assets",
+	"/graphql",
+	"/graphiql",
+	"/health/live",
+	"/health/ready",
+	"/install.sh",
+	"/download",
+	"other",
+] as const;
 export type Route = (typeof routes)[number];
 
 /** The domain's metrics, the HTTP ones, and the page a scraper reads. */
