@@ -47,16 +47,9 @@ function Signed() {
 	}, [path]);
 	return (
 		<>
-			<a
-				class="skip"
-				href="#main"
-				onClick={(event) => {
-					event.preventDefault();
-					main.current?.querySelector("h1")?.focus();
-				}}
-			>
+			<button type="button" class="skip" onClick={() => main.current?.querySelector("h1")?.focus()}>
 				Skip to the page
-			</a>
+			</button>
 			<Navigation />
 			<div class="page">
 				<Connection />

@@ -22,8 +22,8 @@ export function oidcSettings(): Settings | undefined {
 	return text === undefined ? undefined : (JSON.parse(text) as Settings);
 }
 
-/** Leaves for the issuer. Rejects when it cannot be reached. */
-export async function beginSignIn(settings: Settings): Promise<void> {
+/** Leaves for the issuer; nobody is signed in by that. Rejects when it cannot be reached. */
+export async function beginSignIn(settings: Settings): Promise<undefined> {
 	if (!isSecureContext) throw new Error("Browsers sign in with an issuer over https only: open this page by its https address");
 	const { authorization_endpoint: address } = await discover(settings.issuer);
 	const started: Started = { state: random(), verifier: random(), hash: location.hash };

@@ -12,12 +12,12 @@ export function SignIn() {
 	const [busy, setBusy] = useState(false);
 	const [error, setError] = useState<ApiError>();
 
-	async function attempt(work: () => Promise<Session | undefined | void>): Promise<void> {
+	async function attempt(work: () => Promise<Session | undefined>): Promise<void> {
 		setBusy(true);
 		setError(undefined);
 		try {
 			const found = await work();
-			if (found == null) return;
+			if (found === undefined) return;
 			await send(whoQuery, {}, found.token);
 			signIn(found);
 		} catch (fault) {

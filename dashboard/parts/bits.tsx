@@ -124,7 +124,7 @@ async function put(text: string): Promise<void> {
 export function Snippet({ text, label }: { readonly text: string; readonly label: string }) {
 	return (
 		<div class="snippet">
-			<pre tabIndex={0} aria-label={label}>
+			<pre tabIndex={0} role="group" aria-label={label}>
 				{text}
 			</pre>
 			<Copy text={text} />
