@@ -33,6 +33,8 @@ export async function verifyKey(rounds: number, progress: (text: string) => void
 			externalWorkers: true,
 			autoEnrollmentAlertHours: 24,
 			webhookPrivateAddresses: false,
+			fuseDeadlineSeconds: 120,
+			portainer: null,
 			heartbeatSeconds: 15,
 			staleSeconds: 90,
 			serverAddress: null,

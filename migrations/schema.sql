@@ -83,6 +83,115 @@ create table auto_enrollment (
 	constraint auto_enrollment_configured_by_check CHECK ((configured_by = ANY (ARRAY['API'::text, 'ENVIRONMENT'::text])))
 );
 
+create unlogged table command_input (
+	tenant_id text collate "C" not null,
+	command_id text collate "C" not null,
+	id bigint not null generated always as identity,
+	data bytea not null,
+	is_end boolean not null,
+	constraint command_input_pkey PRIMARY KEY (command_id, id),
+	constraint command_input_command_id_fkey FOREIGN KEY (command_id) REFERENCES commands(id) ON DELETE CASCADE
+);
+
+create unlogged table command_output (
+	tenant_id text collate "C" not null,
+	command_id text collate "C" not null,
+	sequence bigint not null,
+	stream text collate "C" not null,
+	data bytea not null,
+	constraint command_output_pkey PRIMARY KEY (command_id, sequence),
+	constraint command_output_command_id_fkey FOREIGN KEY (command_id) REFERENCES commands(id) ON DELETE CASCADE,
+	constraint command_output_stream_check CHECK ((stream = ANY (ARRAY['STDOUT'::text, 'STDERR'::text])))
+);
+
+create table command_runs (
+	tenant_id text collate "C" not null,
+	command_id text collate "C" not null,
+	runs integer not null,
+	lease_until timestamp(3) with time zone not null,
+	constraint command_runs_pkey PRIMARY KEY (command_id),
+	constraint command_runs_command_id_fkey FOREIGN KEY (command_id) REFERENCES commands(id) ON DELETE CASCADE
+);
+
+create table command_streams (
+	tenant_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	stream text collate "C" not null,
+	constraint command_streams_pkey PRIMARY KEY (tenant_id, worker_id),
+	constraint command_streams_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE
+);
+
+create table commands (
+	id text collate "C" not null,
+	sequence bigint not null generated always as identity,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	kind text collate "C" not null,
+	lane text collate "C" not null,
+	state text collate "C" not null,
+	params jsonb not null,
+	params_sealed text collate "C",
+	requested_by text not null,
+	requested_at timestamp(3) with time zone not null,
+	deadline_at timestamp(3) with time zone not null,
+	handed_at timestamp(3) with time zone,
+	started_at timestamp(3) with time zone,
+	cancel_requested_at timestamp(3) with time zone,
+	ended_at timestamp(3) with time zone,
+	result jsonb,
+	error_code text collate "C",
+	error_message text,
+	follows boolean not null,
+	reader text collate "C",
+	reader_until timestamp(3) with time zone,
+	output_passed bigint not null,
+	by_server boolean not null default false,
+	constraint commands_pkey PRIMARY KEY (id),
+	constraint commands_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint commands_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))),
+	constraint commands_check1 CHECK (((params_sealed IS NULL) OR (ended_at IS NULL))),
+	constraint commands_lane_check CHECK ((lane = ANY (ARRAY['free'::text, 'ordered'::text]))),
+	constraint commands_state_check CHECK ((state = ANY (ARRAY['QUEUED'::text, 'RUNNING'::text, 'SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))
+) with (fillfactor=80);
+CREATE INDEX commands_by_host ON commands USING btree (tenant_id, host_id, id);
+CREATE INDEX commands_by_server ON commands USING btree (sequence) WHERE (by_server AND (ended_at IS NULL));
+CREATE INDEX commands_by_tenant ON commands USING btree (tenant_id, id);
+CREATE INDEX commands_due ON commands USING btree (deadline_at) WHERE (ended_at IS NULL);
+CREATE INDEX commands_ended ON commands USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX commands_unfinished ON commands USING btree (tenant_id, worker_id, lane, sequence) WHERE (ended_at IS NULL);
+
+create table container_stats (
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	container_id text collate "C" not null,
+	slot smallint not null,
+	at timestamp(3) with time zone not null,
+	cpu_cores double precision not null,
+	memory_bytes double precision not null,
+	memory_limit_bytes double precision,
+	network_received_bytes double precision not null,
+	network_sent_bytes double precision not null,
+	constraint container_stats_pkey PRIMARY KEY (tenant_id, host_id, container_id, slot),
+	constraint container_stats_tenant_id_host_id_container_id_fkey FOREIGN KEY (tenant_id, host_id, container_id) REFERENCES containers(tenant_id, host_id, id) ON DELETE CASCADE,
+	constraint container_stats_slot_check CHECK (((slot >= 0) AND (slot <= 59)))
+) with (fillfactor=70);
+
+create table containers (
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	id text collate "C" not null,
+	name text not null,
+	image text not null,
+	state text not null,
+	status text not null,
+	created_at timestamp(3) with time zone not null,
+	labels jsonb not null,
+	ports text[] not null,
+	constraint containers_pkey PRIMARY KEY (tenant_id, host_id, id),
+	constraint containers_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE
+);
+
 create table credentials (
 	id text collate "C" not null,
 	seq bigint not null generated always as identity,
@@ -107,6 +216,18 @@ create table credentials (
 CREATE INDEX credentials_by_hash ON credentials USING btree (hash) WHERE (worker_id IS NULL);
 CREATE INDEX credentials_by_worker ON credentials USING btree (tenant_id, worker_id);
 CREATE INDEX credentials_named ON credentials USING btree (tenant_id, id) WHERE (worker_id IS NULL);
+
+create table engines (
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	engine_id text collate "C",
+	version text,
+	api_version text,
+	reason text,
+	reported_at timestamp(3) with time zone not null,
+	constraint engines_pkey PRIMARY KEY (host_id),
+	constraint engines_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE
+);
 
 create table enrollments (
 	tenant_id text collate "C" not null,
@@ -151,6 +272,46 @@ create table fleets (
 	constraint fleets_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id)
 );
 
+create table fusions (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	provider text collate "C" not null,
+	step text collate "C" not null,
+	challenge text collate "C" not null,
+	environment_name text,
+	environment_id bigint,
+	engine_id text collate "C",
+	command_id text collate "C",
+	requested_by text not null,
+	started_at timestamp(3) with time zone not null,
+	deadline_at timestamp(3) with time zone not null,
+	fused_at timestamp(3) with time zone,
+	ended_at timestamp(3) with time zone,
+	outcome text collate "C",
+	failure_source text collate "C",
+	failure_message text,
+	due_at timestamp(3) with time zone,
+	lease_until timestamp(3) with time zone,
+	attempts integer not null,
+	last_error text,
+	constraint fusions_pkey PRIMARY KEY (id),
+	constraint fusions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint fusions_check CHECK (((outcome IS NULL) = (ended_at IS NULL))),
+	constraint fusions_check1 CHECK (((outcome IS NULL) = (step = ANY (ARRAY['PROVE'::text, 'GRANT'::text, 'REGISTER'::text, 'DEPLOY'::text, 'CHECK_IN'::text, 'CONNECT'::text, 'FUSED'::text])))),
+	constraint fusions_failure_source_check CHECK ((failure_source = ANY (ARRAY['docker_error'::text, 'portainer_error'::text, 'watchdog_timeout'::text]))),
+	constraint fusions_outcome_check CHECK ((outcome = ANY (ARRAY['FAILED'::text, 'CANCELLED'::text, 'UNFUSED'::text, 'ENGINE_CHANGED'::text, 'HOST_GONE'::text]))),
+	constraint fusions_provider_check CHECK ((provider = ANY (ARRAY['DOCKER'::text, 'PORTAINER'::text]))),
+	constraint fusions_step_check CHECK ((step = ANY (ARRAY['PROVE'::text, 'GRANT'::text, 'REGISTER'::text, 'DEPLOY'::text, 'CHECK_IN'::text, 'CONNECT'::text, 'FUSED'::text, 'REMOVE_AGENT'::text, 'REMOVE_ENVIRONMENT'::text, 'ENDED'::text])))
+);
+CREATE INDEX fusions_by_host ON fusions USING btree (tenant_id, host_id, id);
+CREATE INDEX fusions_command ON fusions USING btree (command_id) WHERE (command_id IS NOT NULL);
+CREATE INDEX fusions_deadline ON fusions USING btree (deadline_at) WHERE ((outcome IS NULL) AND (fused_at IS NULL));
+CREATE INDEX fusions_due ON fusions USING btree (due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX fusions_ended ON fusions USING btree (ended_at) WHERE (step = 'ENDED'::text);
+CREATE UNIQUE INDEX fusions_live ON fusions USING btree (tenant_id, host_id) WHERE (outcome IS NULL);
+
 create table heartbeats (
 	tenant_id text collate "C" not null,
 	worker_id text collate "C" not null,
@@ -163,6 +324,22 @@ create table heartbeats (
 	constraint heartbeats_pkey PRIMARY KEY (tenant_id, worker_id),
 	constraint heartbeats_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE
 ) with (fillfactor=70);
+
+create table host_events (
+	id bigint not null generated always as identity,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	at timestamp(3) with time zone not null,
+	type text not null,
+	action text not null,
+	subject text not null,
+	name text,
+	attributes jsonb not null,
+	constraint host_events_pkey PRIMARY KEY (id),
+	constraint host_events_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE
+);
+CREATE INDEX host_events_by_host ON host_events USING btree (tenant_id, host_id, id);
+CREATE INDEX host_events_by_time ON host_events USING btree (at);
 
 create table hosts (
 	id text collate "C" not null,
@@ -255,6 +432,29 @@ create table sites (
 	constraint sites_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
 	constraint sites_enrollment_policy_check CHECK ((enrollment_policy = ANY (ARRAY['AUTO_APPROVE'::text, 'REQUIRE_APPROVAL'::text])))
 );
+
+create table stacks (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	host_id text collate "C" not null,
+	name text collate "C" not null,
+	revision integer not null,
+	desired_sealed text collate "C" not null,
+	services jsonb not null,
+	variables text[] collate "C" not null,
+	created_at timestamp(3) with time zone not null,
+	updated_at timestamp(3) with time zone not null,
+	updated_by text not null,
+	command_id text collate "C" not null,
+	outcome text collate "C",
+	error text,
+	constraint stacks_pkey PRIMARY KEY (id),
+	constraint stacks_tenant_id_host_id_name_key UNIQUE (tenant_id, host_id, name),
+	constraint stacks_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE CASCADE,
+	constraint stacks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint stacks_outcome_check CHECK ((outcome = ANY (ARRAY['SUCCEEDED'::text, 'FAILED'::text, 'CANCELLED'::text, 'EXPIRED'::text])))
+);
+CREATE INDEX stacks_by_command ON stacks USING btree (command_id);
 
 create table tenants (
 	id text collate "C" not null,

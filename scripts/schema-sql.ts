@@ -24,16 +24,17 @@ export async function schemaSql(url: string): Promise<string> {
 
 async function tables(sql: Query): Promise<string[]> {
 	const found = parseRows(
-		v.object({ oid: v.number(), name: v.string(), options: v.nullable(v.string()) }),
+		v.object({ oid: v.number(), name: v.string(), options: v.nullable(v.string()), isUnlogged: v.boolean() }),
 		await sql`
-			select c.oid::int4 as oid, c.relname::text as name, array_to_string(c.reloptions, ', ') as options from pg_class c
+			select c.oid::int4 as oid, c.relname::text as name, array_to_string(c.reloptions, ', ') as options,
+				c.relpersistence = 'u' as is_unlogged from pg_class c
 			where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname <> 'muster_migrations'
 			order by c.relname collate "C" limit 1000`,
 	);
 	const texts: string[] = [];
-	for (const { oid, name, options } of found) {
+	for (const { oid, name, options, isUnlogged } of found) {
 		const body = [...(await columns(sql, oid)), ...(await constraints(sql, oid))].map((line) => `\t${line}`).join(",\n");
-		const table = `create table ${name} (\n${body}\n)${options === null || options === "" ? "" : ` with (${options})`};`;
+		const table = `create ${isUnlogged ? "unlogged " : ""}table ${name} (\n${body}\n)${options === null || options === "" ? "" : ` with (${options})`};`;
 		texts.push([table, ...(await indexes(sql, oid))].join("\n"));
 	}
 	return texts;

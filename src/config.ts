@@ -17,6 +17,7 @@ import {
 	urlField,
 	wholeNumberField,
 } from "./config-fields.ts";
+import { type PortainerConfig, portainerOf, portainerProblems } from "./config-portainer.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { ListenAddress } from "./lib/address.ts";
@@ -55,6 +56,10 @@ export interface Config {
 	readonly lockout: { readonly failures: number; readonly seconds: number };
 	/** Whether webhooks may be sent to addresses that are not public. */
 	readonly webhookPrivateAddresses: boolean;
+	/** How long fusing a host may take before it is given up (H11). */
+	readonly fuseDeadlineSeconds: number;
+	/** Undefined: hosts are fused by Docker alone. */
+	readonly portainer: PortainerConfig | undefined;
 	/** CIDRs whose X-Forwarded-For is believed. */
 	readonly trustedProxies: readonly string[];
 	readonly introspection: boolean;
@@ -92,6 +97,12 @@ const fields = {
 	MUSTER_LOCKOUT: lockoutField(),
 	MUSTER_TRUSTED_PROXIES: cidrsField(),
 	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: switchField(),
+	MUSTER_FUSE_DEADLINE_SECONDS: secondsField(1, 3_600),
+	MUSTER_PORTAINER_URL: urlField(),
+	MUSTER_PORTAINER_API_KEY: secretField(8),
+	MUSTER_PORTAINER_EDGE_URL: urlField(),
+	MUSTER_PORTAINER_AGENT_IMAGE: textField("an image, for example portainer/agent:2.33.5"),
+	MUSTER_PORTAINER_INSECURE_TLS: switchField(),
 	MUSTER_MESH: oneOf(["none"], ["headscale"]),
 	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
 	MUSTER_INTROSPECTION: switchField(),
@@ -106,9 +117,6 @@ const later = [
 	"MUSTER_HEADSCALE_USER",
 	"MUSTER_HEADSCALE_TAGS",
 	"MUSTER_HEADSCALE_PUBLIC_URL",
-	"MUSTER_FUSE_DEADLINE_SECONDS",
-	"MUSTER_PORTAINER_URL",
-	"MUSTER_PORTAINER_API_KEY",
 	"NATS_URL",
 ] as const;
 
@@ -131,6 +139,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "MUSTER_OIDC_CLIENT_ID", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
+	problems.push(...absent(env, "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY"));
+	for (const name of ["API_KEY", "EDGE_URL", "AGENT_IMAGE", "INSECURE_TLS"])
+		problems.push(...absent(env, `MUSTER_PORTAINER_${name}`, "MUSTER_PORTAINER_URL"));
+	problems.push(...portainerProblems(values));
 	if (problems.length > 0) return { ok: false, problems };
 
 	const databaseUrl = values.DATABASE_URL;
@@ -158,6 +170,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		lockout: Object.freeze(values.MUSTER_LOCKOUT ?? { failures: 10, seconds: 900 }),
 		trustedProxies: Object.freeze(values.MUSTER_TRUSTED_PROXIES ?? []),
 		webhookPrivateAddresses: values.MUSTER_WEBHOOK_PRIVATE_ADDRESSES ?? false,
+		fuseDeadlineSeconds: values.MUSTER_FUSE_DEADLINE_SECONDS ?? 120,
+		portainer: portainerOf(values),
 		introspection: values.MUSTER_INTROSPECTION ?? true,
 		log: Object.freeze({ level: values.MUSTER_LOG_LEVEL ?? "info", format: values.MUSTER_LOG_FORMAT ?? "text" }),
 	};

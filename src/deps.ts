@@ -1,3 +1,4 @@
+import type { PortainerConfig } from "./config-portainer.ts";
 import type { Db } from "./db/port.ts";
 import type { Bus } from "./events/port.ts";
 import type { Hasher } from "./keys/hasher.ts";
@@ -37,4 +38,8 @@ export interface Settings {
 	readonly sharedSecret: Secret | null;
 	/** Whether webhooks may be sent to addresses that are not public. Default false. */
 	readonly webhookPrivateAddresses: boolean;
+	/** How long fusing a host may take before it is given up. */
+	readonly fuseDeadlineSeconds: number;
+	/** The Portainer that hosts may be fused through; null: none. */
+	readonly portainer: PortainerConfig | null;
 }

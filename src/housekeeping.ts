@@ -1,10 +1,12 @@
 import { clearInterval, setInterval } from "node:timers";
 import type { Deps } from "./deps.ts";
 import { warnOfLeftOn } from "./auto-enrollment/left-on.ts";
+import { sweepCommands } from "./commands/sweep.ts";
 import { pruneNonces } from "./enrollment/auto-store.ts";
 import { pruneReplies } from "./enrollment/store.ts";
 import { warnOfExpiringKeys } from "./keys/expiry.ts";
 import { pruneEvents } from "./events/store.ts";
+import { pruneFusions } from "./fuse/store.ts";
 import { sweepStaleHosts } from "./hosts/hosts.ts";
 import { pruneDeliveries } from "./webhooks/store.ts";
 
@@ -26,7 +28,9 @@ export function startHousekeeping(deps: Deps): () => Promise<void> {
 		await pruneReplies(deps.db.sql, deps.clock.now(), pruneMax);
 		await pruneEvents(deps.db.sql, pruneMax);
 		await pruneDeliveries(deps.db.sql, pruneMax);
+		await pruneFusions(deps.db.sql, pruneMax);
 		await pruneNonces(deps.db.sql, pruneMax);
+		await sweepCommands(deps, pruneMax);
 		await warnOfExpiringKeys(deps);
 		await warnOfLeftOn(deps, deps.settings.autoEnrollmentAlertHours);
 	}

@@ -5,6 +5,7 @@ import type { Principal } from "./auth/principal.ts";
 import { isCredentialLive, tenantBySlug } from "./auth/store.ts";
 import { applyEnvironment } from "./auto-enrollment/auto-enrollment.ts";
 import { tokenVerifier } from "./auth/tokens.ts";
+import { openCommandHub } from "./commands/hub.ts";
 import type { Config } from "./config.ts";
 import { openDb } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
@@ -15,6 +16,9 @@ import { createLimiter } from "./enrollment/limiter.ts";
 import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
+import { followCommands } from "./fuse/docker.ts";
+import { openFuseRunner } from "./fuse/runner.ts";
+import { openFuseWatchdog } from "./fuse/watchdog.ts";
 import { createContext, type GraphQLContext } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
@@ -38,6 +42,7 @@ import { closeCodes } from "./protocol/codes.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
+import { followStackCommands } from "./stacks/stacks.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
 
@@ -113,6 +118,8 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 			sharedSecret: config.sharedSecret ?? null,
 			publicUrl: () => place.url,
 			webhookPrivateAddresses: config.webhookPrivateAddresses,
+			fuseDeadlineSeconds: config.fuseDeadlineSeconds,
+			portainer: config.portainer ?? null,
 		},
 	};
 	await checkSealed(deps);
@@ -120,12 +127,20 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	if (defaultTenant !== undefined) await applyEnvironment(deps, defaultTenant, config.autoEnrollmentKey?.reveal());
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
+	undo.push(followStackCommands());
+	const commands = await openCommandHub(deps);
+	undo.push(() => commands.close());
+	const runner = openFuseRunner(deps, commands);
+	undo.push(() => runner.close());
 	undo.push(startHousekeeping(deps));
+	undo.push(followCommands());
+	const watchdog = openFuseWatchdog(deps);
+	undo.push(() => watchdog.close());
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
 	const prover = createProver(deps);
-	const parts = { deps, heartbeats, prover, enroller: createEnroller(deps, prover, limiter) };
+	const parts = { deps, heartbeats, commands, prover, enroller: createEnroller(deps, prover, limiter) };
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
 	const distribution = createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url });

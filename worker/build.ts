@@ -44,7 +44,7 @@ export async function buildWorker(root: string, target: Target | undefined, outp
 export async function ensureWorker(root: string): Promise<string> {
 	const output = outputPath(root, undefined);
 	const built = await changedAtMs(output);
-	const sources = await Promise.all(["worker", "src/protocol", "src/lib"].map((folder) => filesIn(join(root, folder))));
+	const sources = await Promise.all(["worker", "src/engine", "src/protocol", "src/lib"].map((folder) => filesIn(join(root, folder))));
 	const changes = await Promise.all([...sources.flat(), join(root, "package.json"), join(root, "package-lock.json")].map(changedAtMs));
 	if (Math.max(...changes) >= built) await announce(root, output, () => buildWorker(root, undefined, output));
 	return output;

@@ -21,6 +21,8 @@ export interface Config extends Strategy {
 	readonly machineIdFile: string | undefined;
 	/** Where the worker's own metrics are served; undefined: nowhere. */
 	readonly metricsPort: number | undefined;
+	/** Where Docker listens: a socket's path, or `off`; undefined: DOCKER_HOST, else the usual place (worker/docker-address.ts). */
+	readonly dockerSocket: string | undefined;
 	readonly logFormat: LogFormat;
 	readonly logLevel: LogLevel;
 }
@@ -64,6 +66,7 @@ export function parseConfig(
 		stateDir: values.stateDir,
 		machineIdFile: values.machineIdFile,
 		metricsPort: readMetricsPort(values.metricsPort, problems),
+		dockerSocket: readDockerSocket(values.dockerSocket, problems),
 		logFormat: readChoice("MUSTER_LOG_FORMAT", values.logFormat, logFormats, "text", problems),
 		logLevel: readChoice("MUSTER_LOG_LEVEL", values.logLevel, logLevels, "info", problems),
 	};
@@ -148,6 +151,13 @@ function readMetricsPort(text: string | undefined, problems: string[]): number |
 	const port = Number(text);
 	if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port;
 	problems.push(`Cannot use MUSTER_METRICS_PORT "${text}": give a port from 1 to 65535, or off`);
+	return undefined;
+}
+
+function readDockerSocket(text: string | undefined, problems: string[]): string | undefined {
+	const path = text?.replace(/^unix:\/\//, "");
+	if (path === undefined || path === "off" || path.startsWith("/")) return path;
+	problems.push(`Cannot use MUSTER_DOCKER_SOCKET "${text}": give the whole path of Docker's socket, like /var/run/docker.sock, or off`);
 	return undefined;
 }
 

@@ -1,9 +1,12 @@
+import { openEngine } from "../src/engine/engine.ts";
+import { engineInfo } from "../src/engine/info.ts";
 import { type Config, missingForEnrollment } from "./config.ts";
+import { findDocker } from "./docker-address.ts";
+import { dockerTransport } from "./docker-transport.ts";
 import type { DoctorDeps, Finding } from "./doctor.ts";
-import { Fatal } from "./fatal.ts";
+import { errnoOf, Fatal, reasonOf } from "./fatal.ts";
 import { type Identity, identityStore } from "./identity.ts";
 import { livingHolder } from "./lock.ts";
-import { askDocker, type DockerAnswer } from "./probes.ts";
 import { examineStateDir, findStateDir } from "./state-dir.ts";
 
 /** What is known of this host's membership without asking the server. */
@@ -14,7 +17,6 @@ export type Membership =
 	| { readonly kind: "broken"; readonly why: string };
 
 type Local = Pick<DoctorDeps, "disk" | "clock" | "processes">;
-const defaultSocket = "/var/run/docker.sock";
 
 /** Reads who this host is: the credential in the settings, else the kept pair. */
 export function readMembership({ disk }: Pick<Local, "disk">, config: Config): Membership {
@@ -67,43 +69,21 @@ export function checkMesh(): readonly Finding[] {
 	return [{ verdict: "skip", text: "none configured" }];
 }
 
-/** Whether Docker answers; a host without it is no worse a worker. */
-export async function checkDocker(dockerHost: string | undefined, signal: AbortSignal): Promise<readonly Finding[]> {
-	const at = dockerAt(dockerHost);
-	if (at === undefined)
-		return [{ verdict: "skip", text: `DOCKER_HOST "${dockerHost ?? ""}": only unix:// and tcp:// without TLS are checked` }];
-	const shown = dockerHost ?? defaultSocket;
-	const answer = await askDocker(at, signal);
-	return [{ ...dockerFinding(answer, shown, dockerHost !== undefined) }];
-}
-
-function dockerFinding(answer: DockerAnswer, shown: string, asked: boolean): Finding {
-	switch (answer.kind) {
-		case "version":
-			return { verdict: "ok", text: `Docker ${answer.version} at ${shown}` };
-		case "absent":
-			return asked
-				? { verdict: "FAIL", text: `nothing at DOCKER_HOST ${shown}: start Docker there, or unset it` }
-				: { verdict: "skip", text: `not installed: no ${shown}` };
-		case "denied": {
-			const text = `${shown} is closed to this user: add it to the group docker if the worker is to use Docker`;
-			return { verdict: asked ? "FAIL" : "skip", text };
-		}
-		case "failed":
-			return { verdict: "FAIL", text: `Docker at ${shown} does not answer (${answer.why}): start it, as with systemctl start docker` };
+/** Whether Docker answers, in a version this worker speaks; a host that was not told to have one is no worse a worker without. */
+export async function checkDocker(
+	config: Pick<Config, "dockerSocket">,
+	dockerHost: string | undefined,
+	signal: AbortSignal,
+): Promise<readonly Finding[]> {
+	const found = findDocker(config.dockerSocket, dockerHost);
+	if (found.kind === "none") return [{ verdict: "skip", text: found.why }];
+	try {
+		const info = await engineInfo(await openEngine(dockerTransport(found.at), { signal }), { signal });
+		return [{ verdict: "ok", text: `Docker ${info.version} at ${found.shown}, API ${info.apiVersion}, engine ${info.id}` }];
+	} catch (error) {
+		const cause = error instanceof Error ? errnoOf(error.cause) : undefined;
+		// Where nobody asked for Docker, its absence is no failure.
+		const lacking = cause === "ENOENT" || cause === "EACCES" || cause === "EPERM";
+		return [{ verdict: lacking && !found.asked ? "skip" : "FAIL", text: signal.aborted ? "no answer in time" : reasonOf(error) }];
 	}
-}
-
-type DockerAt = Parameters<typeof askDocker>[0];
-
-/** Where Docker is: undefined when DOCKER_HOST names a way that is not spoken here (ssh, TLS). */
-export function dockerAt(dockerHost: string | undefined): DockerAt | undefined {
-	if (dockerHost === undefined) return { socketPath: defaultSocket };
-	const socketPath = /^unix:\/\/(\/.+)$/.exec(dockerHost)?.[1];
-	if (socketPath !== undefined) return { socketPath };
-	if (!/^(tcp|http):\/\//.test(dockerHost) || !URL.canParse(dockerHost.replace(/^tcp/, "http"))) return undefined;
-	const { hostname, port } = new URL(dockerHost.replace(/^tcp/, "http"));
-	// 2376 is Docker's port with TLS, for which this would need the client's certificate.
-	if (port === "2376" || hostname === "") return undefined;
-	return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: port === "" ? 2375 : Number(port) };
 }

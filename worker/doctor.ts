@@ -46,7 +46,7 @@ export async function doctor(config: Config, print: (line: string) => void, deps
 		["state directory", soon(() => checkStateDir(deps, config))],
 		["identity", soon(() => checkIdentity(deps, config, member, addresses, signal))],
 		["mesh", soon(checkMesh)],
-		["docker", soon(() => checkDocker(deps.dockerHost, signal))],
+		["docker", soon(() => checkDocker(config, deps.dockerHost, signal))],
 	];
 	let failed = false;
 	for (const [name, work] of checks) {

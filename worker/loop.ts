@@ -26,8 +26,22 @@ export interface LoopDeps {
 	readonly readVitals: () => Vitals;
 	/** Says that this worker still holds its state directory; false when another took it. */
 	readonly touchLock: () => boolean;
+	/** What is done over the connection beside heartbeats; undefined: nothing. It never throws and keeps nobody waiting. */
+	readonly hostWork?: HostWork;
 	/** Is told of every step of the machine, for the metrics. */
 	readonly observe?: (event: Event, state: State, effects: readonly Effect[]) => void;
+}
+
+/** What a worker does beside heartbeats. */
+export interface HostWork {
+	/** A connection that the server let in. */
+	up(socket: Socket): void;
+	/** It has gone. */
+	down(): void;
+	/** The server answered a heartbeat. */
+	beaten(): void;
+	/** The worker ends: begins nothing more, at once. */
+	stop(): void;
 }
 
 /** One run of the worker. */
@@ -181,18 +195,23 @@ class MachineLoop implements Loop {
 	}
 
 	#connect(): void {
-		const { clock, openSocket } = this.#deps;
+		const { clock, openSocket, hostWork } = this.#deps;
 		const known = this.#known();
-		this.#socket = openSocket(this.#work.endpointFor(known), known.credential, this.#work.nameFor(known), {
-			opened: () => this.#dispatch({ kind: "opened", nowMs: clock.monotonic() }),
+		const socket = openSocket(this.#work.endpointFor(known), known.credential, this.#work.nameFor(known), {
+			opened: () => {
+				this.#dispatch({ kind: "opened", nowMs: clock.monotonic() });
+				hostWork?.up(socket);
+			},
 			closed: (end) => {
 				this.#socket = undefined;
+				hostWork?.down();
 				this.#calm("due", "pong", "reply");
 				this.#dispatch({ kind: "closed", ...end, nowMs: clock.monotonic() });
 			},
 			pinged: () => this.#wait("pong", pongMs, () => this.#socket?.terminate()),
 			ponged: () => this.#calm("pong"),
 		});
+		this.#socket = socket;
 	}
 
 	async #check(): Promise<void> {
@@ -215,6 +234,7 @@ class MachineLoop implements Loop {
 		if (this.#socket !== socket) return;
 		this.#calm("reply");
 		this.#dispatch(event);
+		if (event.kind === "beatAnswered") this.#deps.hostWork?.beaten();
 	}
 
 	#beatIn(seconds: number | undefined): void {
@@ -234,6 +254,7 @@ class MachineLoop implements Loop {
 
 	async #end(code: number): Promise<void> {
 		this.#ending.abort();
+		this.#deps.hostWork?.stop();
 		for (const cancel of this.#waits.values()) cancel();
 		const socket = this.#socket;
 		if (socket !== undefined) {

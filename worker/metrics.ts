@@ -1,15 +1,18 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { exitCodes } from "../src/protocol/codes.ts";
+import type { DockerState } from "./docker.ts";
 import { errnoOf, Fatal, reasonOf } from "./fatal.ts";
 import type { Loop } from "./loop.ts";
 import { hostMetrics, type HostSource } from "./metrics-host.ts";
-import { metricsContentType, renderMetrics } from "./metrics-text.ts";
+import { type Metric, metricsContentType, renderMetrics } from "./metrics-text.ts";
 import type { Progress } from "./metrics-worker.ts";
 
 /** What the page is made of. */
 export interface MetricsDeps {
 	readonly progress: Progress;
 	readonly host: HostSource;
+	/** What is done beside heartbeats; undefined: nothing. */
+	readonly beside?: { metrics(): readonly Metric[]; readonly docker: DockerState };
 	readonly stateDir: string;
 	readonly version: string;
 	readonly platform: string;
@@ -99,10 +102,16 @@ async function answer(deps: MetricsDeps, request: IncomingMessage, response: Ser
 	}
 	if (path === "/healthz") {
 		const health = deps.progress.health();
-		const line = JSON.stringify({ service: "muster-worker", pid: deps.pid, ...health });
+		const docker = deps.beside?.docker;
+		const engine = docker === undefined ? null : docker.up ? { up: true, version: docker.info.version } : { up: false, reason: docker.why };
+		const line = JSON.stringify({ service: "muster-worker", pid: deps.pid, ...health, docker: engine });
 		return send(response, health.status === "ok" ? 200 : 503, "application/json", `${line}\n`);
 	}
-	const page = renderMetrics([...deps.progress.metrics(deps), ...(await hostMetrics(deps.host, deps.stateDir))]);
+	const page = renderMetrics([
+		...deps.progress.metrics(deps),
+		...(deps.beside?.metrics() ?? []),
+		...(await hostMetrics(deps.host, deps.stateDir)),
+	]);
 	send(response, 200, metricsContentType, page);
 }
 

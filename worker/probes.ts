@@ -1,11 +1,10 @@
 import { lookup } from "node:dns/promises";
-import { request } from "node:http";
 import { connect } from "node:net";
 import * as v from "valibot";
 import type { Clock } from "../src/lib/clock.ts";
 import type { Endpoint } from "./address.ts";
 import type { Fetch } from "./client.ts";
-import { errnoOf, reasonOf } from "./fatal.ts";
+import { reasonOf } from "./fatal.ts";
 
 /** What `/health/live` of a server said. */
 export type LiveAnswer =
@@ -22,17 +21,7 @@ export type LiveAnswer =
 	  }
 	| { readonly kind: "unanswered"; readonly why: string };
 
-/** What came of asking a Docker daemon for its version. */
-export type DockerAnswer =
-	| { readonly kind: "version"; readonly version: string }
-	/** No socket there. */
-	| { readonly kind: "absent" }
-	/** A socket that this user may not use. */
-	| { readonly kind: "denied" }
-	| { readonly kind: "failed"; readonly why: string };
-
 const liveBody = v.object({ status: v.literal("live") });
-const versionBody = v.object({ Version: v.string() });
 const bodyCharactersMax = 65_536;
 // A server's Date header has whole seconds, cut off.
 const dateHeaderErrorMs = 500;
@@ -87,36 +76,6 @@ export function connectTcp(host: string, port: number, signal: AbortSignal): Pro
 		socket.once("connect", () => end(resolve));
 		socket.once("error", (error) => end(() => reject(error)));
 		whenAborted(signal, () => end(() => reject(late())));
-	});
-}
-
-/** Asks a Docker daemon for its version: at a socket's path, or at host and port. Never throws. */
-export function askDocker(
-	at: { readonly socketPath: string } | { readonly host: string; readonly port: number },
-	signal: AbortSignal,
-): Promise<DockerAnswer> {
-	return new Promise((resolve) => {
-		const failed = (error: unknown) => {
-			const code = errnoOf(error);
-			if (code === "ENOENT") resolve({ kind: "absent" });
-			else if (code === "EACCES" || code === "EPERM") resolve({ kind: "denied" });
-			else resolve({ kind: "failed", why: signal.aborted ? late().message : reasonOf(error) });
-		};
-		const call = request({ ...at, agent: false, path: "/version", headers: { host: "docker" }, signal }, (response) => {
-			let text = "";
-			response.setEncoding("utf8");
-			response.on("data", (part: string) => {
-				if (text.length < bodyCharactersMax) text += part;
-			});
-			response.once("error", failed);
-			response.once("end", () => {
-				const parsed = v.safeParse(versionBody, parseJson(text));
-				if (parsed.success) resolve({ kind: "version", version: parsed.output.Version });
-				else resolve({ kind: "failed", why: `HTTP ${response.statusCode ?? "?"} without a version` });
-			});
-		});
-		call.once("error", failed);
-		call.end();
 	});
 }
 

@@ -40,6 +40,7 @@ const remedies: Readonly<Record<SettingName, string | undefined>> = {
 	stateDir: restart,
 	machineIdFile: restart,
 	metricsPort: restart,
+	dockerSocket: restart,
 };
 
 /** Compares the configuration that a worker runs with to a new one that has no problems. Pure. */

@@ -87,6 +87,13 @@ const table = {
 		twin: true,
 		help: "where Prometheus reads this worker's metrics, or off (9100)",
 	},
+	dockerSocket: {
+		variable: "MUSTER_DOCKER_SOCKET",
+		fallback: "DOCKER_HOST, else /var/run/docker.sock",
+		placeholder: "PATH|off",
+		twin: true,
+		help: "where Docker listens, or off to do without it (default: DOCKER_HOST, else /var/run/docker.sock)",
+	},
 	logFormat: {
 		variable: "MUSTER_LOG_FORMAT",
 		fallback: "text",

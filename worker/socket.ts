@@ -30,10 +30,28 @@ export interface HeartbeatInput extends Vitals {
 export interface Socket {
 	/** Sends a heartbeat; rejects when the server refuses it or the connection ends. */
 	beat(input: HeartbeatInput): Promise<HeartbeatReply>;
+	/** Sends any other request and returns its data; rejects with `Refused` when the server answers with an error, with another error when the connection ends. */
+	ask(document: string, variables: Readonly<Record<string, unknown>>): Promise<unknown>;
+	/** Subscribes; the data of each message is told, and the end once: with why when the server refused, without when the connection went. */
+	listen(
+		document: string,
+		listener: { readonly next: (data: unknown) => void; readonly ended: (refused: Refused | undefined) => void },
+	): void;
 	/** Cuts the connection without asking the other side, which may be gone; `closed` is told. */
 	terminate(): void;
 	/** Closes politely; resolves once closed. `closed` is not told. */
 	close(): Promise<void>;
+}
+
+/** The server's answer was an error: of this code, or of none. Asking the same again on the same connection brings the same, unless the code is that of a fault. */
+export class Refused extends Error {
+	override readonly name = "Refused";
+	readonly code: string | undefined;
+
+	constructor(message: string, code: string | undefined) {
+		super(message);
+		this.code = code;
+	}
 }
 
 export type OpenSocket = (endpoint: Endpoint, credential: Credential, nodeName: string | undefined, listener: SocketListener) => Socket;
@@ -94,7 +112,25 @@ export const openSocket: OpenSocket = (endpoint, credential, nodeName, listener)
 	});
 
 	return {
-		beat: (input) => request(client, input),
+		beat: async (input) => {
+			const data = await request(client, heartbeatDocument, { input }).catch((error: unknown) => {
+				throw error instanceof Refused ? new Error(`Heartbeat refused: ${error.message}`, { cause: error }) : error;
+			});
+			const parsed = v.safeParse(v.object({ heartbeat: heartbeatReply }), data);
+			if (parsed.success) return parsed.output.heartbeat;
+			throw new Error("Heartbeat refused: the reply is not one this version understands");
+		},
+		ask: (document, variables) => request(client, document, variables),
+		listen(document, { next, ended }) {
+			client.subscribe<unknown>(
+				{ query: document },
+				{
+					next: ({ data, errors }) => (errors === undefined ? next(data) : ended(refusal(errors))),
+					error: (error) => ended(Array.isArray(error) ? refusal(error) : undefined),
+					complete: () => ended(undefined),
+				},
+			);
+		},
 		terminate() {
 			raw?.terminate?.();
 			end(1006, `Cannot hear from ${endpoint.ws} any more`);
@@ -121,21 +157,24 @@ interface CuttableSocket {
 const closeEvent = v.object({ code: v.fallback(v.number(), 1006), reason: v.fallback(v.string(), "") });
 const mute: SocketListener = { opened() {}, closed() {}, pinged() {}, ponged() {} };
 
-function request(client: ReturnType<typeof createClient>, input: HeartbeatInput): Promise<HeartbeatReply> {
+function request(client: ReturnType<typeof createClient>, query: string, variables: Readonly<Record<string, unknown>>): Promise<unknown> {
 	return new Promise((resolve, reject) => {
 		client.subscribe<unknown>(
-			{ query: heartbeatDocument, operationName: "Heartbeat", variables: { input } },
+			{ query, variables },
 			{
-				next({ data, errors }) {
-					const parsed = v.safeParse(v.object({ heartbeat: heartbeatReply }), data);
-					if (parsed.success) resolve(parsed.output.heartbeat);
-					else reject(new Error(`Heartbeat refused: ${errors?.[0]?.message ?? "the reply is not one this version understands"}`));
-				},
-				error: (error) => reject(new Error(describe(error))),
-				complete: () => reject(new Error("Heartbeat ended without a reply")),
+				next: ({ data, errors }) => (errors === undefined ? resolve(data) : reject(refusal(errors))),
+				error: (error) => reject(Array.isArray(error) ? refusal(error) : new Error(describe(error))),
+				complete: () => reject(new Error("The request ended without a reply")),
 			},
 		);
 	});
+}
+
+const errorShape = v.object({ message: v.string(), extensions: v.optional(v.object({ code: v.optional(v.string()) })) });
+
+function refusal(errors: readonly unknown[]): Refused {
+	const parsed = v.safeParse(errorShape, errors[0]);
+	return parsed.success ? new Refused(parsed.output.message, parsed.output.extensions?.code) : new Refused(describe(errors), undefined);
 }
 
 /** One line about what graphql-ws hands out: an Error, a close event, an error event, or a list of GraphQL errors. */

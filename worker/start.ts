@@ -7,8 +7,9 @@ import { callCheck, type Fetch } from "./client.ts";
 import { type Config, missingForEnrollment } from "./config.ts";
 import { type Disk, systemDisk } from "./disk.ts";
 import { type Enrollment, enrollment } from "./enrollment.ts";
-import { readHostname, readPlatform, readVitals } from "./facts.ts";
+import { dockerHost, readHostname, readPlatform, readVitals } from "./facts.ts";
 import { Fatal } from "./fatal.ts";
+import { workOnHost } from "./host-work.ts";
 import { type Identity, type IdentityStore, identityStore } from "./identity.ts";
 import { type Processes, takeLock } from "./lock.ts";
 import { type Assignment, type Loop, type LoopDeps, startLoop } from "./loop.ts";
@@ -65,15 +66,25 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 		const known = identity === undefined ? {} : { workerId: identity.credential.workerId };
 		deps.log.info("worker.started", { version: workerVersion, stateDir, ...known });
 		const progress = new Progress(deps.clock);
+		const beside = enrollOnlySeconds === undefined ? workOnHost({ ...deps, disk }, config.dockerSocket, dockerHost(), stateDir) : undefined;
 		const loopDeps: LoopDeps = {
 			...deps,
+			...(beside === undefined ? {} : { hostWork: beside }),
 			openSocket: deps.openSocket ?? openSocket,
 			check: (endpoint, credential, signal) => callCheck(fetch, endpoint, credential, signal),
 			readVitals: () => ({ ...readVitals(), version: workerVersion }),
 			touchLock: () => lock.touch(),
 			observe: (event, state, effects) => progress.observe(event, state, effects),
 		};
-		const page = { progress, host: systemHost(), stateDir, version: workerVersion, platform: readPlatform(), pid: deps.processes.self.pid };
+		const page = {
+			progress,
+			...(beside === undefined ? {} : { beside }),
+			host: systemHost(),
+			stateDir,
+			version: workerVersion,
+			platform: readPlatform(),
+			pid: deps.processes.self.pid,
+		};
 		const loop =
 			config.metricsPort === undefined || enrollOnlySeconds !== undefined
 				? startLoop(loopDeps, work)

@@ -9,6 +9,11 @@ const reportSchema = v.object({
 	status: v.picklist(["ok", "unavailable"]),
 	lastHeartbeat: v.nullable(v.string()),
 	reason: v.nullable(v.string()),
+	/** Absent in a worker of before this. */
+	docker: v.optional(
+		v.nullable(v.union([v.object({ up: v.literal(true), version: v.string() }), v.object({ up: v.literal(false), reason: v.string() })])),
+		null,
+	),
 });
 /** What a running worker says about itself at `/healthz`. */
 export type Report = v.InferOutput<typeof reportSchema>;
@@ -36,6 +41,8 @@ export interface Status {
 	readonly lastHeartbeat: string | null;
 	/** Why it does not report. */
 	readonly trouble: string | null;
+	/** Whether the running worker reaches Docker; null when it cannot be asked. */
+	readonly docker: Report["docker"];
 }
 
 /** Asks the worker that holds the state directory, on the port its metrics are on, within a second. Undefined when it does not answer, or another does. */
@@ -96,6 +103,7 @@ export function readStatus(
 		reporting: report === undefined ? null : report.status === "ok",
 		lastHeartbeat: report?.lastHeartbeat ?? null,
 		trouble: report?.reason ?? null,
+		docker: report?.docker ?? null,
 	};
 }
 
@@ -111,6 +119,7 @@ export function formatStatus(status: Status, format: "text" | "json"): string {
 		["server", status.serverAddress],
 		["state directory", status.stateDir],
 		["running", running],
+		["docker", status.docker === null ? null : status.docker.up ? status.docker.version : `no: ${status.docker.reason}`],
 		["reporting", reportingText(status)],
 		["last heartbeat", status.lastHeartbeat],
 	];

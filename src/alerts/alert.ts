@@ -9,6 +9,8 @@ export const alertKinds = [
 	"AUTO_ENROLLMENT_LEFT_ON",
 	"KEY_EXHAUSTED",
 	"KEY_EXPIRING",
+	"FUSE_FAILED",
+	"ENGINE_CHANGED",
 ] as const;
 export type AlertKind = (typeof alertKinds)[number];
 

@@ -55,6 +55,8 @@ const typenames: Partial<Record<NonNullable<ReturnType<typeof idKind>>, string>>
 	alert: "Alert",
 	audit: "AuditEntry",
 	webhook: "Webhook",
+	command: "Command",
+	stack: "Stack",
 };
 
 builder.queryType({});

@@ -1,5 +1,6 @@
 import { requireOperator, requireWorker } from "../auth/authorize.ts";
 import type { OperatorPrincipal, Principal, Role, WorkerPrincipal } from "../auth/principal.ts";
+import type { CommandHub } from "../commands/hub.ts";
 import type { Deps } from "../deps.ts";
 import type { Enroller } from "../enrollment/enroll.ts";
 import type { Prover } from "../enrollment/prove.ts";
@@ -18,6 +19,7 @@ export interface GraphQLContext {
 	readonly enroller: Enroller;
 	readonly prover: Prover;
 	readonly heartbeats: Heartbeats;
+	readonly commands: CommandHub;
 	readonly principal: Principal;
 	/** Who the request is from, proxies taken into account. */
 	readonly sourceAddress: string;

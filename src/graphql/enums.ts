@@ -1,5 +1,6 @@
 import { fuseProviders, hostStates } from "../hosts/lifecycle.ts";
 import { enrollmentMethods, outcomes, pendingReasons, refusals } from "../protocol/codes.ts";
+import { commandErrors, commandStates } from "../protocol/commands.ts";
 import { enrollmentPolicies } from "../sites/site.ts";
 import { builder } from "./builder.ts";
 
@@ -31,4 +32,12 @@ export const FuseProviderEnum = builder.enumType("FuseProvider", {
 export const RejectionReasonEnum = builder.enumType("RejectionReason", {
 	description: "Why an enrollment was refused. The same code stands in the API, the attempt, the metric and the worker's log.",
 	values: refusals,
+});
+export const CommandStateEnum = builder.enumType("CommandState", {
+	description: "QUEUED, RUNNING, then one of the others for good. EXPIRED: its deadline came first.",
+	values: commandStates,
+});
+export const CommandErrorEnum = builder.enumType("CommandErrorCode", {
+	description: "Why a command FAILED. The message says it in words.",
+	values: commandErrors,
 });

@@ -18,6 +18,12 @@ import "./onboarding.ts";
 import "./collision.ts";
 import "./tenant.ts";
 import "./vitals.ts";
+import "./command.ts";
+import "./command-worker.ts";
+import "./fuse.ts";
+import "./command-output.ts";
+import "./command-actions.ts";
+import "./stack.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();

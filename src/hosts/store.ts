@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
 import { count, parseFirst, parseRows, time } from "../db/rows.ts";
 import type { HostRecord } from "./host.ts";
-import { fuseProviders, type HostState, hostStates, type Life, stableStates } from "./lifecycle.ts";
+import { type FuseProvider, fuseProviders, type HostState, hostStates, type Life, stableStates } from "./lifecycle.ts";
 
 const row = v.object({
 	id: v.string(),
@@ -98,6 +98,15 @@ export async function moveHosts(tx: Tx, ids: readonly string[], from: Life, to: 
 		where h.id = any (${[...ids]}::text[]) and h.state = ${from.state} and h.last_known_state = ${from.lastKnownState}
 		returning ${columns(tx)}`,
 	);
+}
+
+/** Moves one host along, with what its container actions go through from now on; undefined when its place is not `from` any more. */
+export async function moveHost(tx: Tx, from: HostRecord, to: Life, fuseProvider: FuseProvider | null): Promise<HostRecord | undefined> {
+	const rows = await tx`
+		update hosts h set state = ${to.state}, last_known_state = ${to.lastKnownState}, fuse_provider = ${fuseProvider}
+		where h.tenant_id = ${from.tenantId} and h.id = ${from.id} and h.state = ${from.state} and h.last_known_state = ${from.lastKnownState}
+		returning ${columns(tx)}`;
+	return parseFirst(row, rows);
 }
 
 /** Hosts of active workers that were not heard since `cutoff`, locked for the caller; rows that another server holds are left to it. */

@@ -1,7 +1,11 @@
 import { apiKeyPlace, secretPlace } from "../auto-enrollment/auto-enrollment.ts";
 import { replaceSealed, sealedAutoTexts } from "../auto-enrollment/store.ts";
+import { paramsPlace } from "../commands/command.ts";
+import { replaceSealedParams, sealedParams } from "../commands/store.ts";
 import type { Tx } from "../db/port.ts";
 import type { Deps } from "../deps.ts";
+import { stackPlace } from "../stacks/stack.ts";
+import { replaceSealedStack, sealedStacks } from "../stacks/store.ts";
 import { replaceSealedSecret, sealedSecrets } from "../webhooks/store.ts";
 import { secretPlace as webhookPlace } from "../webhooks/webhook.ts";
 import { sealedUnder, type Vault } from "./vault.ts";
@@ -43,5 +47,15 @@ async function sealedTexts(tx: Tx, lock: boolean): Promise<readonly Sealed[]> {
 		place: webhookPlace(id),
 		put: (text: string) => replaceSealedSecret(tx, id, text),
 	}));
-	return [...auto, ...webhooks];
+	const commands = (await sealedParams(tx, lock)).map(({ id, sealed }) => ({
+		sealed,
+		place: paramsPlace(id),
+		put: (text: string) => replaceSealedParams(tx, id, text),
+	}));
+	const stacks = (await sealedStacks(tx, lock)).map(({ id, sealed }) => ({
+		sealed,
+		place: stackPlace(id),
+		put: (text: string) => replaceSealedStack(tx, id, text),
+	}));
+	return [...auto, ...webhooks, ...commands, ...stacks];
 }

@@ -18,6 +18,9 @@ export const idPrefixes = {
 	audit: "aud",
 	webhook: "whk",
 	delivery: "dlv",
+	fusion: "fus",
+	command: "cmd",
+	stack: "stk",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -1,8 +1,15 @@
+import { type FuseFailureSource, fuseOutcomes } from "../fuse/fusion.ts";
+import type { FuseProvider } from "../hosts/lifecycle.ts";
+import type { CommandKind, CommandState } from "../protocol/commands.ts";
 import type { EnrollmentMethod, Outcome, Refusal } from "../protocol/codes.ts";
 
 /** What one attempt to send a webhook came to: `disabled` when its receiver answered 410 Gone, `failed` when it was the last one. */
 export const webhookResults = ["delivered", "retried", "failed", "disabled"] as const;
 export type WebhookResult = (typeof webhookResults)[number];
+
+/** What a fusion comes to: `FUSED`, and then or instead how it ended. */
+export const fuseResults = ["FUSED", ...fuseOutcomes] as const;
+export type FuseResult = (typeof fuseResults)[number];
 
 /** What the domain counts. Label values are closed sets, so that no client can grow the series. */
 export interface Metrics {
@@ -17,4 +24,15 @@ export interface Metrics {
 	eventLag(seconds: number): void;
 	hostsDegraded(count: number): void;
 	webhookAttempt(result: WebhookResult): void;
+	commandEnded(kind: CommandKind, state: CommandState): void;
+	/** Commands that no worker was given yet, and how long the oldest has waited. */
+	commandQueue(depth: number, ageSeconds: number): void;
+	commandOutput(bytes: number): void;
+	/** A worker waits for a reader to make room. */
+	commandOutputWait(): void;
+	/** A host was fused, or a fusion came to another end. */
+	fuse(provider: FuseProvider, outcome: FuseResult): void;
+	fuseFailed(source: FuseFailureSource): void;
+	/** How long a host took to be fused. */
+	fuseSeconds(provider: FuseProvider, seconds: number): void;
 }

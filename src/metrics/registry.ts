@@ -1,6 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { fuseFailureSources } from "../fuse/fusion.ts";
+import { fuseProviders } from "../hosts/lifecycle.ts";
+import { type CommandKind, commandKinds } from "../protocol/commands.ts";
 import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
-import { type Metrics, webhookResults } from "./port.ts";
+import { fuseResults, type Metrics, webhookResults } from "./port.ts";
 
 /** Paths as metrics know them; everything else is `other`, so that a scanner cannot grow the series. */
 export const routes = [
@@ -57,6 +60,20 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	const lag = gauge("muster_events_lag_seconds", "Age of the newest event when it was delivered");
 	const degraded = counter("muster_degraded_hosts_total", "Hosts that became DEGRADED");
 	const webhooks = counter("muster_webhook_attempts_total", "Attempts to send a webhook by what they came to", ["result"]);
+	const commands = counter("muster_commands_ended_total", "Commands by kind and how they ended", ["kind", "state"]);
+	const queueDepth = gauge("muster_commands_queued", "Commands that no worker was given yet");
+	const queueAge = gauge("muster_commands_queued_age_seconds", "How long the oldest of them has waited");
+	const outputBytes = counter("muster_command_output_bytes_total", "Bytes of command output taken in");
+	const outputWaits = counter("muster_command_output_waits_total", "Chunks of command output that waited for a reader");
+	const fuses = counter("muster_fuse_total", "Hosts fused, and ends of fusions by how they came", ["provider", "outcome"]);
+	const fuseFailures = counter("muster_fuse_failed_total", "Fusions that failed by whose fault it was", ["source"]);
+	const fuseSeconds = new Histogram({
+		name: "muster_fuse_duration_seconds",
+		help: "How long hosts took to be fused",
+		labelNames: ["provider"],
+		buckets: [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300],
+		registers: [registry],
+	});
 	const http = counter("muster_http_requests_total", "HTTP requests answered by route and status class", ["route", "status"]);
 
 	for (const method of enrollmentMethods) {
@@ -65,6 +82,10 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	}
 	for (const reason of refusals) rejections.inc({ reason }, 0);
 	for (const result of webhookResults) webhooks.inc({ result }, 0);
+	for (const kind of Object.keys(commandKinds) as CommandKind[])
+		for (const state of ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"]) commands.inc({ kind, state }, 0);
+	for (const provider of fuseProviders) for (const outcome of fuseResults) fuses.inc({ provider, outcome: outcome.toLowerCase() }, 0);
+	for (const source of fuseFailureSources) fuseFailures.inc({ source }, 0);
 	for (const kind of ["worker", "operator"]) sockets.set({ kind }, 0);
 
 	return {
@@ -82,6 +103,16 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		eventLag: (seconds) => lag.set(seconds),
 		hostsDegraded: (count) => degraded.inc(count),
 		webhookAttempt: (result) => webhooks.inc({ result }),
+		commandEnded: (kind, state) => commands.inc({ kind, state }),
+		commandQueue(depth, ageSeconds) {
+			queueDepth.set(depth);
+			queueAge.set(ageSeconds);
+		},
+		commandOutput: (bytes) => outputBytes.inc(bytes),
+		commandOutputWait: () => outputWaits.inc(),
+		fuse: (provider, outcome) => fuses.inc({ provider, outcome: outcome.toLowerCase() }),
+		fuseFailed: (source) => fuseFailures.inc({ source }),
+		fuseSeconds: (provider, seconds) => fuseSeconds.observe({ provider }, seconds),
 		httpRequest: (route, status) => http.inc({ route, status: `${Math.trunc(status / 100)}xx` }),
 		render: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
 	};

@@ -91,10 +91,12 @@ export const commandParams = {
 	"container.restart": v.strictObject({ container: id, timeoutSeconds: v.nullable(seconds) }),
 	"container.remove": v.strictObject({ container: id, force: v.boolean(), volumes: v.boolean() }),
 	"image.pull": v.strictObject({ image: id }),
-	/** `stack` is a `StackModel` (src/engine/stack-model.ts), checked there. */
+	/** `stack` is `{ content: StackModel }` (src/engine/stack-model.ts), checked there. Any of its texts may hold a secret: `content` is masked as a whole. */
 	"stack.deploy": v.strictObject({ project: id, stack: v.record(v.string(), v.unknown()) }),
+	/** With the stack: a service that has no container tells nothing of how one is made. */
 	"stack.scale": v.strictObject({
 		project: id,
+		stack: v.record(v.string(), v.unknown()),
 		service: id,
 		replicas: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(100)),
 	}),

@@ -55,7 +55,7 @@ async function load(url: string, text: string): Promise<void> {
 	const later: string[] = [];
 	try {
 		for (const statement of text.split(/;\n/)) {
-			const table = /create table (\S+)/.exec(statement)?.[1];
+			const table = /create (?:unlogged )?table (\S+)/.exec(statement)?.[1];
 			const now = statement.replaceAll(/,\n\t(constraint \S+ FOREIGN KEY [^\n]*?)(?=,?\n)/g, (_, constraint: string) => {
 				later.push(`alter table ${table} add ${constraint}`);
 				return "";

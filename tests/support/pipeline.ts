@@ -59,6 +59,8 @@ export async function openPipeline(url: string): Promise<Pipeline> {
 			externalWorkers: true,
 			autoEnrollmentAlertHours: 24,
 			webhookPrivateAddresses: false,
+			fuseDeadlineSeconds: 120,
+			portainer: null,
 			heartbeatSeconds: 15,
 			staleSeconds,
 			serverAddress: null,

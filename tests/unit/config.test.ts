@@ -42,6 +42,8 @@ test("an empty environment is a complete configuration, closed to the outside", 
 		rateLimitPerMinute: 10,
 		lockout: { failures: 10, seconds: 900 },
 		webhookPrivateAddresses: false,
+		fuseDeadlineSeconds: 120,
+		portainer: undefined,
 		trustedProxies: [],
 		introspection: true,
 		log: { level: "info", format: "text" },
@@ -72,6 +74,12 @@ test("every variable reaches the configuration", () => {
 		MUSTER_LOCKOUT: "5/2h",
 		MUSTER_TRUSTED_PROXIES: "10.0.0.0/8, 2001:db8::1",
 		MUSTER_WEBHOOK_PRIVATE_ADDRESSES: "on",
+		MUSTER_FUSE_DEADLINE_SECONDS: "60",
+		MUSTER_PORTAINER_URL: "https://portainer.mesh:9443/",
+		MUSTER_PORTAINER_API_KEY: "ptr_an-access-token",
+		MUSTER_PORTAINER_EDGE_URL: "http://100.64.0.2:9000",
+		MUSTER_PORTAINER_AGENT_IMAGE: "portainer/agent:2.33.5",
+		MUSTER_PORTAINER_INSECURE_TLS: "on",
 		MUSTER_MESH: "none",
 		MUSTER_EVENT_BUS: "postgres",
 		MUSTER_INTROSPECTION: "off",
@@ -94,11 +102,19 @@ test("every variable reaches the configuration", () => {
 		lockout: { failures: 5, seconds: 7_200 },
 		trustedProxies: ["10.0.0.0/8", "2001:db8::1"],
 		webhookPrivateAddresses: true,
+		fuseDeadlineSeconds: 60,
+		portainer: {
+			url: "https://portainer.mesh:9443",
+			edgeUrl: "http://100.64.0.2:9000",
+			agentImage: "portainer/agent:2.33.5",
+			insecureTls: true,
+		},
 		introspection: false,
 		log: { level: "debug", format: "json" },
 	});
 	expect(config.database?.url.reveal()).toBe("postgres://muster:pw@db/muster");
 	expect(config.database?.directUrl.reveal()).toBe("postgresql://muster:pw@db:5433/muster");
+	expect(config.portainer?.apiKey.reveal()).toBe("ptr_an-access-token");
 	expect(config.jwtSecret?.reveal()).toBe(secretText);
 	expect(config.sharedSecret?.reveal()).toBe(secretText);
 	expect(config.autoEnrollmentKey?.reveal()).toBe(secretText);
@@ -134,6 +150,7 @@ describe("wrong values", () => {
 		["MUSTER_LOCKOUT", "10/25h", "10/15m"],
 		["MUSTER_TRUSTED_PROXIES", "10.0.0.0/8,nonsense", "CIDRs"],
 		["MUSTER_WEBHOOK_PRIVATE_ADDRESSES", "10.0.0.0/8", "on or off"],
+		["MUSTER_FUSE_DEADLINE_SECONDS", "0", "from 1 to 3600"],
 		["MUSTER_INTROSPECTION", "true", "on or off"],
 		["MUSTER_LOG_LEVEL", "trace", "debug or info or warn or error"],
 		["MUSTER_LOG_FORMAT", "xml", "text or json"],
@@ -176,6 +193,16 @@ describe("wrong values", () => {
 		expect(problemsOf({ MUSTER_OIDC_ISSUER: "https://a.example" })[0]).toContain("MUSTER_OIDC_AUDIENCE is not given");
 		expect(problemsOf({ MUSTER_OIDC_AUDIENCE: "a" })[0]).toContain("MUSTER_OIDC_ISSUER is not given");
 		expect(problemsOf({ DATABASE_DIRECT_URL: "postgres://a/b" })[0]).toContain("DATABASE_URL is not given");
+		expect(problemsOf({ MUSTER_PORTAINER_URL: "https://a.example" })[0]).toContain("MUSTER_PORTAINER_API_KEY is not given");
+		expect(problemsOf({ MUSTER_PORTAINER_API_KEY: "ptr_abcdefgh" })[0]).toContain("MUSTER_PORTAINER_URL is not given");
+		expect(problemsOf({ MUSTER_PORTAINER_INSECURE_TLS: "on" })[0]).toContain("MUSTER_PORTAINER_URL is not given");
+	});
+
+	test("agents are never sent to localhost, which is another machine for each of them (H11)", () => {
+		const env = { MUSTER_PORTAINER_URL: "http://localhost:9000", MUSTER_PORTAINER_API_KEY: "ptr_abcdefgh" };
+		expect(problemsOf(env)[0]).toContain("MUSTER_PORTAINER_EDGE_URL");
+		expect(accepted({ ...env, MUSTER_PORTAINER_EDGE_URL: "http://10.0.0.1:9000" }).portainer?.edgeUrl).toBe("http://10.0.0.1:9000");
+		expect(problemsOf({ ...env, MUSTER_PORTAINER_EDGE_URL: "http://localhost:9000" })[0]).toStartWith("MUSTER_PORTAINER_EDGE_URL");
 	});
 });
 
@@ -198,7 +225,7 @@ describe("unknown variables", () => {
 	});
 
 	test("a variable of a part this version lacks is a problem, not ignored", () => {
-		for (const name of ["MUSTER_HEADSCALE_URL", "MUSTER_PORTAINER_API_KEY_FILE", "MUSTER_FUSE_DEADLINE_SECONDS", "NATS_URL"]) {
+		for (const name of ["MUSTER_HEADSCALE_URL", "NATS_URL"]) {
 			expect(problemsOf({ [name]: "x" })).toEqual([
 				expect.stringContaining(`${name} is given: what it is for is not available in this version`),
 			]);

@@ -81,7 +81,7 @@ test(
 
 /** All that the worker is made of, and nothing that is beside it in the checkout. */
 function copyWorkerSources(to: string): void {
-	for (const path of ["worker", "src/lib", "src/protocol", "package.json", "tsconfig.json"])
+	for (const path of ["worker", "src/engine", "src/lib", "src/protocol", "package.json", "tsconfig.json"])
 		cpSync(join(root, path), join(to, path), { recursive: true });
 	for (const name of ["graphql-ws", "valibot", "@hpke", "@logtape", "smol-toml"]) {
 		mkdirSync(join(to, "node_modules"), { recursive: true });

@@ -214,7 +214,12 @@ test(
 		const { workerId, apiKey } = plane.createWorker("edge-1");
 		const env = { MUSTER_URL: plane.url, MUSTER_WORKER_ID: workerId, MUSTER_WORKER_API_KEY: apiKey };
 		await using daemon = await answering(
-			(request, response) => void response.end(request.url === "/version" ? '{"Version":"29.1.0"}' : ""),
+			(request, response) =>
+				void response.end(
+					request.url === "/version"
+						? '{"ApiVersion":"1.52","MinAPIVersion":"1.44"}'
+						: '{"ID":"engine-1","Name":"edge","ServerVersion":"29.1.0"}',
+				),
 		);
 		const there = await diagnose(machine, { ...env, DOCKER_HOST: daemon.url.replace("http:", "tcp:") });
 		const absent = await diagnose(machine, { ...env, DOCKER_HOST: `unix://${machine.root}/no.sock` });
@@ -222,7 +227,7 @@ test(
 
 		expect([there.code, absent.code, remote.code]).toEqual([0, 1, 0]);
 		expect(there.lines.at(-1)).toMatch(/^ok {4}docker .*Docker 29\.1\.0 at tcp:/);
-		expect(absent.failures).toEqual([expect.stringMatching(/^FAIL {2}docker .*start Docker there/)]);
+		expect(absent.failures).toEqual([expect.stringMatching(/^FAIL {2}docker .*no\.sock: install and start Docker/)]);
 		expect(remote.lines.at(-1)).toMatch(/^skip {2}docker/);
 	},
 	secondsForSlowMachines,

@@ -214,6 +214,7 @@ test(
 			running: true,
 			reporting: null,
 			lastHeartbeat: null,
+			docker: null,
 			trouble: null,
 		});
 	},

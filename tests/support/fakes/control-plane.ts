@@ -7,6 +7,7 @@ import { systemRandom } from "../../../src/lib/random.ts";
 import { type Refusal, refusalStatus, refusals } from "../../../src/protocol/codes.ts";
 import { seal } from "../../../src/protocol/seal.ts";
 import { mintToken, type TokenKind } from "../../../src/protocol/token.ts";
+import { CommandDesk } from "./command-desk.ts";
 import { Proofs, type SentProof } from "./proofs.ts";
 import { schema } from "./schema.ts";
 
@@ -78,6 +79,8 @@ export class ControlPlane implements AsyncDisposable {
 	clockOffsetMs = 0;
 	/** What checks auto-enrollment; knows no secret until one is given to it. */
 	readonly proofs: Proofs = new Proofs();
+	/** Gives orders to workers. */
+	readonly desk: CommandDesk = new CommandDesk(() => this.#happened());
 	readonly #keys = new Set<string>();
 	readonly #replies = new Map<string, Answered>();
 	readonly #members = new Map<string, Member>();
@@ -139,7 +142,7 @@ export class ControlPlane implements AsyncDisposable {
 		const disposable = useServer<Readonly<Record<string, unknown>>, { member?: Member }>(
 			{
 				schema,
-				roots: { mutation: this.#roots() },
+				roots: { mutation: this.#roots(), subscription: this.desk.subscriptions() },
 				onConnect: (context) => {
 					const params = context.connectionParams ?? {};
 					const member = this.#authenticate(params.workerId, params.apiKey);
@@ -185,6 +188,7 @@ export class ControlPlane implements AsyncDisposable {
 
 	#roots(): Record<string, object> {
 		return {
+			...this.desk.mutations(),
 			enroll: ({ input }: { readonly input: EnrollCall }) => this.#enroll(input),
 			heartbeat: ({ input }: { readonly input?: Omit<Beat, "workerId"> }, { member }: { readonly member?: Member }) => {
 				if (input === undefined) this.checks += 1;

@@ -29,5 +29,30 @@ export const schema: GraphQLSchema = buildSchema(`
 	input HeartbeatInput { bootId: String sequence: Int load1: Float memoryUsedBytes: Float uptimeSeconds: Float version: String }
 	type HeartbeatPayload { serverTime: DateTime! nextInSeconds: Float! }
 	type Query { version: String }
-	type Mutation { enroll(input: EnrollInput!): EnrollResult! heartbeat(input: HeartbeatInput): HeartbeatPayload! }
+	scalar JSON
+	type CommandFrame { type: String! commandId: ID! kind: String params: JSON deadline: DateTime data: String end: Boolean }
+	input CommandErrorInput { code: String! message: String! }
+	input ReportCommandInput { commandId: ID! state: String! result: JSON error: CommandErrorInput }
+	input CommandOutputInput { commandId: ID! sequence: Int! stream: String! data: String! }
+	input EngineInput { id: String! version: String! apiVersion: String! }
+	input ContainerReportInput {
+		id: String! name: String! image: String! state: String! status: String! createdAt: DateTime! labels: [LabelInput!]! ports: [String!]!
+	}
+	input EngineReportInput { engine: EngineInput reason: String containers: [ContainerReportInput!]! }
+	input HostEventInput { at: DateTime! type: String! action: String! subject: String! name: String attributes: JSON! }
+	input HostEventsInput { events: [HostEventInput!]! }
+	input ContainerStatsEntry {
+		containerId: String! cpuCores: Float! memoryBytes: Float! memoryLimitBytes: Float networkReceivedBytes: Float! networkSentBytes: Float!
+	}
+	input ContainerStatsInput { containers: [ContainerStatsEntry!]! }
+	type CommandPayload { state: String! }
+	type OutputPayload { wanted: Boolean! }
+	type ReportPayload { serverTime: DateTime! }
+	type Subscription { commands: CommandFrame! }
+	type Mutation {
+		enroll(input: EnrollInput!): EnrollResult! heartbeat(input: HeartbeatInput): HeartbeatPayload!
+		reportCommand(input: ReportCommandInput!): CommandPayload! sendCommandOutput(input: CommandOutputInput!): OutputPayload!
+		reportEngine(input: EngineReportInput!): ReportPayload! reportHostEvents(input: HostEventsInput!): ReportPayload!
+		reportContainerStats(input: ContainerStatsInput!): ReportPayload!
+	}
 `);

@@ -6,7 +6,7 @@ import { systemClock } from "../../../src/lib/clock.ts";
 import { systemRandom } from "../../../src/lib/random.ts";
 import { systemDisk } from "../../../worker/disk.ts";
 import { doctor } from "../../../worker/doctor.ts";
-import { dockerAt } from "../../../worker/doctor-local.ts";
+import { dockerAt } from "../../../worker/docker-address.ts";
 import { checkClock } from "../../../worker/doctor-server.ts";
 import { systemProcesses } from "../../../worker/lock.ts";
 import { connectTcp, type LiveAnswer, resolveName } from "../../../worker/probes.ts";

@@ -32,6 +32,12 @@ export class PlayedSocket implements Socket {
 		return Promise.resolve({ serverTime: "", nextInSeconds: this.nextInSeconds });
 	}
 
+	ask(): Promise<unknown> {
+		return Promise.reject(new Error("not played"));
+	}
+
+	listen(): void {}
+
 	terminate(): void {
 		this.terminated = true;
 		this.listener.closed({ code: 1006, why: "gone", upgradeStatus: undefined });

@@ -11,6 +11,7 @@ const report: Report = {
 	status: "ok",
 	lastHeartbeat: "2026-01-02T03:04:05.000Z",
 	reason: null,
+	docker: { up: false, reason: "not installed" },
 };
 const configured = { serverAddress: undefined, apiKey: undefined };
 
@@ -77,4 +78,18 @@ test.each([
 	["when none runs", undefined, undefined, "reporting:        -\nlast heartbeat:   -\n"],
 ] as const)("H16: the status %s says so", (_case, running, said, ending) => {
 	expect(formatStatus(readStatus("/s", undefined, running, configured, said), "text")).toEndWith(ending);
+});
+
+test.each([
+	[{ up: true, version: "29.1.0" }, "docker:           29.1.0\n"],
+	[{ up: false, reason: "not installed" }, "docker:           no: not installed\n"],
+	[null, "docker:           -\n"],
+] as const)("H16: the status says whether the worker reaches Docker, and if not, why: %j", (docker, line) => {
+	expect(formatStatus(readStatus("/s", undefined, holder, configured, { ...report, docker }), "text")).toContain(line);
+});
+
+test("H16: a worker of before Docker was looked at can still be asked", async () => {
+	const { docker: _docker, ...older } = report;
+	await using old = await answering(200, JSON.stringify(older));
+	expect(await askWorker(old.port, holder)).toMatchObject({ status: "ok", docker: null });
 });
