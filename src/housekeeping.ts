@@ -7,6 +7,7 @@ import { pruneReplies } from "./enrollment/store.ts";
 import { warnOfExpiringKeys } from "./keys/expiry.ts";
 import { pruneEvents } from "./events/store.ts";
 import { pruneFusions } from "./fuse/store.ts";
+import { pruneHostEvents } from "./inventory/events-store.ts";
 import { sweepStaleHosts } from "./hosts/hosts.ts";
 import { pruneDeliveries } from "./webhooks/store.ts";
 
@@ -31,6 +32,7 @@ export function startHousekeeping(deps: Deps): () => Promise<void> {
 		await pruneFusions(deps.db.sql, pruneMax);
 		await pruneNonces(deps.db.sql, pruneMax);
 		await sweepCommands(deps, pruneMax);
+		await pruneHostEvents(deps.db.sql, pruneMax);
 		await warnOfExpiringKeys(deps);
 		await warnOfLeftOn(deps, deps.settings.autoEnrollmentAlertHours);
 	}

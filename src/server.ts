@@ -28,6 +28,7 @@ import { metricsHandler } from "./http/metrics.ts";
 import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
 import { startHousekeeping } from "./housekeeping.ts";
+import { containerStatsKeeper } from "./inventory/stats.ts";
 import { openHasher } from "./keys/hasher.ts";
 import { checkSealed } from "./keys/reseal.ts";
 import { openVault } from "./keys/vault.ts";
@@ -140,7 +141,14 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
 	const prover = createProver(deps);
-	const parts = { deps, heartbeats, commands, prover, enroller: createEnroller(deps, prover, limiter) };
+	const parts = {
+		deps,
+		heartbeats,
+		commands,
+		containerStats: containerStatsKeeper(deps),
+		prover,
+		enroller: createEnroller(deps, prover, limiter),
+	};
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
 	const distribution = createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url });

@@ -1,6 +1,7 @@
 import type { AlertRecord } from "../alerts/alert.ts";
 import type { AttemptRecord } from "../enrollment/attempt.ts";
 import type { HostRecord } from "../hosts/host.ts";
+import type { HostEventRecord } from "../inventory/inventory.ts";
 import type { CommandState } from "../protocol/commands.ts";
 
 /** What the outbox carries. Payloads hold whole records, so that delivering one reads no table. */
@@ -10,6 +11,12 @@ export type MusterEvent =
 	| { readonly kind: "alert"; readonly alert: AlertRecord }
 	/** A command was queued, began or ended; who may see it reads the rest. */
 	| { readonly kind: "command"; readonly commandId: string; readonly hostId: string; readonly state: CommandState }
+	| {
+			readonly kind: "host-events";
+			readonly hostId: string;
+			readonly siteId: string | null;
+			readonly events: readonly HostEventRecord[];
+	  }
 	/** Sockets that were opened with one of these credentials, by this worker or (null) by any, are to be closed, on every server. */
 	| { readonly kind: "credentials-revoked"; readonly workerId: string | null; readonly credentialIds: readonly string[] };
 

@@ -5,6 +5,7 @@ import type { Deps } from "../deps.ts";
 import type { Enroller } from "../enrollment/enroll.ts";
 import type { Prover } from "../enrollment/prove.ts";
 import { MusterError } from "../errors.ts";
+import type { ContainerStatsKeeper } from "../inventory/stats.ts";
 import type { Heartbeats } from "../workers/heartbeats.ts";
 
 /** What the HTTP reply is to carry besides the body; counts for an operation of one root field, and not on a socket. */
@@ -20,6 +21,7 @@ export interface GraphQLContext {
 	readonly prover: Prover;
 	readonly heartbeats: Heartbeats;
 	readonly commands: CommandHub;
+	readonly containerStats: ContainerStatsKeeper;
 	readonly principal: Principal;
 	/** Who the request is from, proxies taken into account. */
 	readonly sourceAddress: string;

@@ -9,6 +9,7 @@ import { hex, rowCount, sharedSecret } from "../support/pipeline.ts";
 import { until } from "../support/until.ts";
 import type { Receiver } from "../unit/webhooks/receiver.ts";
 import { type Bench, enroll, heartbeat, newSource } from "./support.ts";
+import { stock } from "./tenant-walk-stock.ts";
 import { withOtherSecret } from "./refusals-ways.ts";
 
 /** What the servers of the walk have: nothing ages while it lasts. */
@@ -147,6 +148,8 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 	await enter(bySiteKey(slug, open, key, { name: `an unfamiliar name of ${tag}`, machineUid: mark("uid") }));
 	await enroll(server, bySiteKey(slug, open, key, { ...facts(), requestedId: bySite.workerId }), source);
 
+	const things = await stock(server, { host: bySite, mark, db, tag, does });
+
 	const label = { key: `${tag}-key`, value: `${tag}-value` };
 	const create = mutate("createEnrollmentKey", "CreateEnrollmentKeyInput", "secret key { id }");
 	const cidrs = [`${source}/128`, "198.51.100.0/24"];
@@ -192,6 +195,7 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 		label,
 		cidrs,
 		webhookUrl,
+		...things,
 		siteCode: open,
 		key,
 		enrollmentKey,

@@ -53,7 +53,7 @@ export function fieldsOf(schema: GraphQLSchema, operation: Operation): readonly 
 }
 
 /** Input types that are filled as a whole. */
-const wholes = ["LabelInput"];
+const wholes = ["LabelInput", "PortInput", "MountInput"];
 
 /** All that a client can fill in of a field. */
 export function leavesOf(field: Field): Leaf[] {
@@ -135,7 +135,7 @@ function selection(
 
 /** Arguments inside of a selection page, and do nothing else: others would be ways in that the walk must fill. */
 function innerArguments({ name, args }: Field): string {
-	const others = args.filter((arg) => arg.name !== "first");
+	const others = args.filter(({ name: arg }) => !["first", "last", "after", "before"].includes(arg));
 	if (others.length > 0) throw new Error(`The walk cannot fill ${others.map((arg) => arg.name).join(", ")} of the inner field ${name}`);
-	return args.length === 0 ? "" : "(first: 5)";
+	return args.some((arg) => arg.name === "first") ? "(first: 5)" : "";
 }

@@ -8,6 +8,19 @@ import type { Bench } from "./support.ts";
 import { type Asker, must, type Owner, type Shared } from "./tenant-walk-owner.ts";
 import type { Leaf } from "./tenant-walk-schema.ts";
 
+/** Fields of Mutation and Subscription that are for workers, and `commandOutput`, which has one reader: tests/api/commands-tenants.test.ts asks it. */
+export const notWalked: readonly string[] = [
+	"enroll",
+	"heartbeat",
+	"commands",
+	"commandOutput",
+	"reportCommand",
+	"sendCommandOutput",
+	"reportEngine",
+	"reportHostEvents",
+	"reportContainerStats",
+];
+
 /** One value of the owner's; no twin: it names nothing, such as a number. */
 export interface Value {
 	readonly it: unknown;
@@ -33,7 +46,7 @@ export interface Belongings {
 	readonly hostnames: readonly string[];
 }
 
-const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv)_[0-9a-hjkmnp-tv-z]{26}\b/g;
+const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv|cmd)_[0-9a-hjkmnp-tv-z]{26}\b/g;
 
 /** The ids in a text. */
 export function idsIn(text: string): string[] {
@@ -154,6 +167,28 @@ const fillers: Readonly<Record<string, Filler>> = {
 	"LabelInput labels": { values: ({ owner: { label } }) => [{ it: [label], twin: [{ key: label.key, value: twinOf(label.value) }] }] },
 	"String search": texts(({ names, owner }) => [...names, owner.tag]),
 	"Int skip": plain(0),
+	"PortInput ports": plain([{ container: 80 }]),
+	"MountInput volumes": plain([{ source: "data", target: "/data" }]),
+	"LabelInput env": { values: ({ owner: { label } }) => [{ it: [label], twin: [{ key: label.key, value: twinOf(label.value) }] }] },
+	"String container": { ...texts(({ owner }) => [owner.containerName]), own: fresh },
+	"String image": { ...texts(({ owner }) => [owner.image]), own: fresh },
+	"String command": { ...plain(["ls"]), own: () => ["ls"] },
+	"String workingDir": plain("/"),
+	"String user": plain("root"),
+	"String network": plain("bridge"),
+	"String data": plain("aGVsbG8="),
+	"DateTime since": plain("2026-11-21T05:00:00Z"),
+	"Int tail": plain(10),
+	"Int deadlineSeconds": plain(60),
+	"Int timeoutSeconds": plain(5),
+	"Boolean follow": plain(false),
+	"Boolean timestamps": plain(true),
+	"Boolean tty": plain(false),
+	"Boolean stdin": plain(true),
+	"Boolean start": plain(true),
+	"Boolean force": plain(true),
+	"Boolean volumes": plain(true),
+	"Boolean end": plain(false),
 	"Int first": plain(3),
 	"Int last": plain(3),
 	"Int maxUses": plain(7),
@@ -165,6 +200,8 @@ const fillers: Readonly<Record<string, Filler>> = {
 };
 
 function fillerOf(leaf: Leaf): Filler {
+	// A socket takes 64 operations.
+	if (leaf.name === "commandChanged.hostId") return texts(({ owner }) => [owner.hostId]);
 	if (leaf.type === "ID") return texts(({ ids }) => ids);
 	if (leaf.choices.length > 0) return plain(...leaf.choices);
 	const filler = fillers[`${leaf.type} ${leaf.path.at(-1)}`];

@@ -23,8 +23,9 @@ import {
 	walkEnv,
 } from "./tenant-walk-owner.ts";
 import { fieldsOf, introspect, leavesOf, type Operation } from "./tenant-walk-schema.ts";
+import { namesOthers, tellAgain, work } from "./tenant-walk-stock.ts";
 import { openStreams, type Streams } from "./tenant-walk-streams.ts";
-import { type Belongings, belongingsOf, rowsOf, valuesFor } from "./tenant-walk-values.ts";
+import { type Belongings, belongingsOf, notWalked, rowsOf, valuesFor } from "./tenant-walk-values.ts";
 
 let receiver: Receiver;
 beforeAll(async () => {
@@ -32,8 +33,6 @@ beforeAll(async () => {
 });
 afterAll(() => receiver.close());
 
-/** Fields of Mutation that are not for operators. */
-const forWorkers = ["enroll", "heartbeat"];
 /** With the fields that begin so at the end: they make or take away what others name. */
 const inOrder = (cases: readonly Case[], ...last: readonly string[]) => {
 	const rank = ({ field }: Case) => last.findIndex((start) => field.startsWith(start));
@@ -68,7 +67,7 @@ onEachRuntime(
 
 		const walk = (operation: Operation, asker: Asker): Walk => ({ schema, operation, its, asker, typenames });
 		const fields = (operation: Operation) =>
-			fieldsOf(schema, operation).filter(({ name }) => operation !== "mutation" || !forWorkers.includes(name));
+			fieldsOf(schema, operation).filter(({ name }) => operation === "query" || !notWalked.includes(name));
 		const ways = (operation: Operation, asker: Asker): Case[] =>
 			fields(operation).flatMap((field) => casesOf(walk(operation, asker), field));
 
@@ -145,12 +144,13 @@ onEachRuntime(
 			test("another tenant's admin is told nothing of the owner's, whatever they name, while the owner's own are told", async () => {
 				const cases = ways("subscription", other);
 				const [mine, theirs] = [openStreams(bench.server, owner.token, cases), openStreams(bench.server, other.token, cases)];
-				/** One event of every kind in a tenant: an attempt, a new host and an alert, a heartbeat, and a host that comes back. */
+				/** One event of every kind in a tenant: an attempt, a new host and an alert, a heartbeat, a host that comes back, and what its worker does. */
 				const happens = async (tenant: Asker, name: string, worker: { workerId: string; apiKey: string }) => {
 					await bench.database.db
-						.sql`update hosts set state = 'DEGRADED' where tenant_id = ${tenant.id} and worker_id = ${worker.workerId}`;
+						.sql`update hosts set state = 'DEGRADED', last_known_state = 'MONITORING' where tenant_id = ${tenant.id} and worker_id = ${worker.workerId}`;
 					await enroll(bench.server, bySiteKey(tenant.slug, tenant.siteCode, tenant.key, { name }));
 					expect((await heartbeat(bench.server, worker)).errors).toEqual([]);
+					await work(bench, tenant, worker, name);
 				};
 				/** Those that named what they wait for and were not told of anything. Of all at once, one argument may rule out another. */
 				const deaf = ({ streams }: Streams) => {
@@ -162,15 +162,17 @@ onEachRuntime(
 				try {
 					await until("all are told of their own", async () => {
 						await happens(owner, `unfamiliar to ${owner.tag}`, owner.worker);
+						await tellAgain(bench, owner);
 						await happens(other, "unfamiliar", other);
-						// The other named no host of its own.
+						// The other named none of its own.
 						const waiting = [...deaf(mine), ...deaf(theirs)].filter(
-							(leaf, index, all) => leaf !== "hostChanged.hostIds" || all.indexOf(leaf) !== index,
+							(leaf, index, all) => !namesOthers.includes(leaf) || all.indexOf(leaf) !== index,
 						);
 						return mine.problems.length + theirs.problems.length > 0 || waiting.length === 0;
 					});
 					// Once more, the owner first: when the other was told of its own, it would have been told of the owner's.
 					await happens(owner, `unfamiliar to ${owner.tag}`, owner.worker);
+					await tellAgain(bench, owner);
 					await settled();
 					const last = `unfamiliar-${hex(6)}`;
 					const beats = () => theirs.streams.find(({ one }) => one.leaf === "heartbeat")?.received.length ?? 0;

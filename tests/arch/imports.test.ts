@@ -73,7 +73,7 @@ test("only src/db loads the PostgreSQL driver", () => {
 });
 
 test("decide, lifecycle and tail are pure: they load nothing but types and the exhaustiveness check", () => {
-	for (const path of ["src/enrollment/decide.ts", "src/hosts/lifecycle.ts", "src/events/tail.ts"]) {
+	for (const path of ["src/enrollment/decide.ts", "src/hosts/lifecycle.ts", "src/commands/lifecycle.ts", "src/events/tail.ts"]) {
 		const file = files.find((one) => one.path === path);
 		expect(file === undefined ? [path] : withoutTypes(file).filter((imported) => imported !== "src/lib/absurd.ts")).toEqual([]);
 	}

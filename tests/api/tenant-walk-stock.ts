@@ -1,0 +1,53 @@
+/** What the owner's host has: an engine with a container, its figures and events, and commands with output and input that wait. */
+import type { Db } from "../../src/db/port.ts";
+import { reportContainerStatsDocument, reportEngineDocument, reportHostEventsDocument } from "../../src/protocol/commands.ts";
+import { type GraphQLReply, graphql, type Muster } from "../support/muster.ts";
+import { rowCount } from "../support/pipeline.ts";
+import { scriptedWorker } from "../support/scripted-worker.ts";
+
+interface Maker {
+	readonly host: { readonly workerId: string; readonly apiKey: string };
+	readonly tag: string;
+	readonly db: Db;
+	mark(what: string): string;
+	// biome-ignore lint/suspicious/noExplicitAny: replies of many shapes
+	does(query: string, variables?: object): Promise<any>;
+}
+
+/** Fills the host and returns what it chose the names of. Its worker has left again. */
+export async function stock(server: Muster, { host, mark, db, tag, does }: Maker) {
+	const [containerName, image] = [mark("container"), mark("image")];
+	const headers = { authorization: `Bearer ${host.apiKey}`, "muster-worker-id": host.workerId };
+	const report = async (document: string, input: object): Promise<void> => {
+		const { errors }: GraphQLReply = await graphql(server, document, { input }, headers);
+		if (errors.length > 0) throw new Error(JSON.stringify(errors));
+	};
+	const container = { name: containerName, image, state: "running", status: tag, createdAt: "2026-11-21T05:00:00Z", ports: [], labels: [] };
+	const engine = { id: mark("engine"), version: tag, apiVersion: "1.52" };
+	await report(reportEngineDocument, { engine, reason: null, containers: [{ id: `${tag}-id`, ...container }] });
+	const figures = { cpuCores: 1, memoryBytes: 1, memoryLimitBytes: null, networkReceivedBytes: 1, networkSentBytes: 1 };
+	await report(reportContainerStatsDocument, { containers: [{ containerId: `${tag}-id`, ...figures }] });
+	const event = { at: "2026-11-21T05:00:00Z", type: "container", action: "start", subject: tag, name: containerName, attributes: {} };
+	await report(reportHostEventsDocument, { events: [event, event, event] });
+
+	const { worker } = await does("query ($id: ID!) { worker(id: $id) { host { id } } }", { id: host.workerId });
+	const hostId = String(worker.host.id);
+	const ask = async (name: string, type: string, more: object): Promise<string> => {
+		const query = `mutation ($input: ${type}!) { ${name}(input: $input) { command { id } } }`;
+		return String((await does(query, { input: { hostId, container: containerName, ...more } }))[name].command.id);
+	};
+	const connected = await scriptedWorker(server, host);
+	const ended = await ask("inspectContainer", "ContainerInput", {});
+	await connected.told("ORDER", ended);
+	await connected.report(ended, "SUCCEEDED", { result: { it: tag } });
+	const shell = await ask("execContainer", "ExecContainerInput", { command: ["sh"], stdin: true, deadlineSeconds: 86_400 });
+	const logs = await ask("containerLogs", "ContainerLogsInput", { deadlineSeconds: 86_400 });
+	for (const id of [shell, logs]) await connected.told("ORDER", id);
+	for (const id of [shell, logs]) await connected.output(id, 0, `output of ${tag}`);
+	await connected.close();
+	const input = "mutation ($id: ID!, $data: String!) { sendCommandInput(commandId: $id, data: $data) { command { id } } }";
+	await does(input, { id: shell, data: Buffer.from(tag).toString("base64") });
+	if ((await rowCount(db, "command_input", `command_id = '${shell}'`)) === 0)
+		throw new Error("The input was taken by a worker that had left");
+	return { containerName, image, hostId, commandIds: [ended, shell, logs] as readonly string[] };
+}
