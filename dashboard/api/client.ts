@@ -114,6 +114,38 @@ function openClient(token: string): Client {
 	});
 }
 
+/** Follows a subscription that has an end of its own, once; `ended` hears of it, with what went wrong. */
+export function followOnce<D extends Document<unknown, never>>(
+	operation: D,
+	variables: VariablesOf<D>,
+	take: (event: ResultOf<D>) => void,
+	ended: (fault: ApiError | undefined) => void,
+): () => void {
+	if (client === undefined) return () => {};
+	let over = false;
+	const end = (fault?: ApiError) => {
+		if (!over) ended(fault);
+		over = true;
+	};
+	const stop = client.subscribe(
+		{ query: textOf(operation), variables: variables as Record<string, unknown> },
+		{
+			next: ({ data }) => {
+				if (data != null && !over) take(data as ResultOf<D>);
+			},
+			error: (fault) => {
+				const [first] = Array.isArray(fault) ? fault : [];
+				end(new ApiError(first?.extensions?.code ?? "CONNECTION", first?.message ?? "The connection was lost: open it again"));
+			},
+			complete: () => end(),
+		},
+	);
+	return () => {
+		over = true;
+		stop();
+	};
+}
+
 /** Follows a subscription until the returned function is called; comes back by itself after every break. */
 export function follow<D extends Document<unknown, never>>(
 	operation: D,

@@ -14,6 +14,7 @@ export const hostQuery = graphql(
 				lastHeartbeatAt
 				meshAddress
 				fuseProvider
+				fusion { provider step startedAt deadlineAt endedAt outcome failureSource failureMessage lastError }
 				tokenExpiresAt
 				site { code name }
 				vitals { ...Figures }

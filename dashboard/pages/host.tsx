@@ -10,6 +10,9 @@ import { beatsSubscription } from "../operations/hosts.ts";
 import { attemptSubscription } from "../operations/overview.ts";
 import { Attempts } from "../parts/attempts.tsx";
 import { Ago, Badge, Empty, Head, Panel, Problem } from "../parts/bits.tsx";
+import { Containers } from "../parts/containers.tsx";
+import { FuseButton, Fusion } from "../parts/fuse.tsx";
+import { Happenings } from "../parts/happenings.tsx";
 import { HostActions } from "../parts/host-actions.tsx";
 import { LifeCycle } from "../parts/life-cycle.tsx";
 import { Sparkline } from "../parts/sparkline.tsx";
@@ -32,6 +35,8 @@ export function HostPage({ id }: { readonly id: string }) {
 		);
 	}
 	if (host === undefined) return <Problem error={error} />;
+	// While it is not heard what is asked of it waits.
+	const isFused = host.state === "FUSED" || (host.state === "DEGRADED" && host.lastKnownState === "FUSED");
 	return (
 		<>
 			<p class="crumbs">
@@ -49,11 +54,14 @@ export function HostPage({ id }: { readonly id: string }) {
 					</>
 				}
 			>
+				<FuseButton host={host} changed={reload} />
 				<HostActions host={host} changed={reload} />
 			</Head>
 			<Problem error={error} />
 			<LifeCycle host={host} />
+			<Fusion host={host} />
 			<Metrics host={host} changed={soon} />
+			{host.worker === null ? null : <Containers hostId={host.id} isFused={isFused} />}
 			<div class="columns">
 				<Panel title="Attempts to come in" note="newest first" class="stream">
 					{host.recentAttempts.length === 0 ? (
@@ -62,7 +70,10 @@ export function HostPage({ id }: { readonly id: string }) {
 						<Attempts list={host.recentAttempts} named={false} />
 					)}
 				</Panel>
-				<Facts host={host} />
+				<div>
+					<Facts host={host} />
+					<Happenings hostId={host.id} />
+				</div>
 			</div>
 		</>
 	);

@@ -9,17 +9,19 @@ export function Dialog({
 	title,
 	close,
 	children,
+	wide = false,
 }: {
 	readonly title: string;
 	readonly close: () => void;
 	readonly children: ComponentChildren;
+	readonly wide?: boolean;
 }) {
 	const place = useRef<HTMLDialogElement>(null);
 	useEffect(() => {
 		place.current?.showModal();
 	}, []);
 	return (
-		<dialog ref={place} aria-label={title} onClose={close}>
+		<dialog ref={place} class={wide ? "wide" : ""} aria-label={title} onClose={close}>
 			<h2>{title}</h2>
 			{children}
 		</dialog>
