@@ -81,6 +81,7 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		for (const reason of refusals) attempts.inc({ method, outcome: "REFUSED", reason }, 0);
 	}
 	for (const reason of refusals) rejections.inc({ reason }, 0);
+	for (const route of routes) for (const status of ["2xx", "3xx", "4xx", "5xx"]) http.inc({ route, status }, 0);
 	for (const result of webhookResults) webhooks.inc({ result }, 0);
 	for (const kind of Object.keys(commandKinds) as CommandKind[])
 		for (const state of ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"]) commands.inc({ kind, state }, 0);
