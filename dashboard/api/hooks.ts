@@ -80,6 +80,16 @@ export function useCalm(work: () => void): () => void {
 	};
 }
 
+/** Calls `work` every few seconds while the page is looked at: for figures that no subscription carries. */
+export function useEvery(ms: number, work: () => void): void {
+	const newest = useRef(work);
+	newest.current = work;
+	useEffect(() => {
+		const timer = setInterval(() => document.hidden || newest.current(), ms);
+		return () => clearInterval(timer);
+	}, [ms]);
+}
+
 /** Runs mutations one at a time and keeps what they were refused with. */
 export function useAction(): {
 	readonly busy: boolean;

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { send } from "../api/client.ts";
 import type { ResultOf } from "../api/graphql.ts";
-import { useAction, useCalm, useLive, useQuery } from "../api/hooks.ts";
+import { useAction, useCalm, useEvery, useLive, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
 import { bytes, whole } from "../lib/figures.ts";
 import {
@@ -29,6 +29,8 @@ export function Containers({ hostId, isFused }: { readonly hostId: string; reado
 	const soon = useCalm(reload);
 	useLive(hostEventSubscription, { ids: [hostId] }, soon);
 	useLive(commandsSubscription, { hostId }, soon);
+	// Events outrun the worker's list of what runs, and figures have no events.
+	useEvery(4_000, reload);
 	const [open, setOpen] = useState<{ readonly what: "logs" | "exec" | "remove"; readonly name: string }>();
 	const action = useAction();
 	const close = () => setOpen(undefined);

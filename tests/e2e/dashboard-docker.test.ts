@@ -59,7 +59,7 @@ describe.skipIf(!hasBrowser || !hasDocker).each([...runtimeNames])(
 				await page.getByRole("button", { name: "Close" }).click();
 
 				await line.getByRole("button", { name: `Run ${name}` }).click();
-				await page.getByLabel("Command").fill("echo ready; head -n 1; echo wrong >&2; exit 3");
+				await page.getByRole("textbox", { name: "Command" }).fill("echo ready; head -n 1; echo wrong >&2; exit 3");
 				await page.getByRole("dialog").getByRole("button", { name: "Run" }).click();
 				await output.getByText("ready").waitFor();
 				await page.getByLabel("A line for it").fill("a typed line");
