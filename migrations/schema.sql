@@ -17,6 +17,7 @@ create table alerts (
 	constraint alerts_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
 );
 CREATE INDEX alerts_by_tenant ON alerts USING btree (tenant_id, id);
+CREATE INDEX alerts_of_mesh ON alerts USING btree (tenant_id, id) WHERE (kind = ANY (ARRAY['MESH_DOWN'::text, 'MESH_RECOVERED'::text]));
 CREATE UNIQUE INDEX alerts_one_a_topic ON alerts USING btree (tenant_id, topic) WHERE (topic IS NOT NULL);
 CREATE INDEX alerts_open ON alerts USING btree (tenant_id, id) WHERE (acknowledged_at IS NULL);
 
@@ -243,6 +244,8 @@ create table enrollments (
 	sealed text collate "C",
 	created_at timestamp(3) with time zone not null,
 	expires_at timestamp(3) with time zone,
+	mesh_key_id text collate "C",
+	sealed_mesh text collate "C",
 	constraint enrollments_pkey PRIMARY KEY (tenant_id, enrollment_id),
 	constraint enrollments_outcome_check CHECK ((outcome = ANY (ARRAY['NEW'::text, 'REUSED'::text, 'MOVED'::text]))),
 	constraint enrollments_state_check CHECK ((state = ANY (ARRAY['held'::text, 'admitted'::text])))
@@ -409,6 +412,39 @@ CREATE INDEX keys_by_tenant ON keys USING btree (tenant_id, kind, id);
 CREATE UNIQUE INDEX keys_one_active_auto ON keys USING btree (tenant_id) WHERE ((kind = 'auto'::text) AND active);
 CREATE UNIQUE INDEX keys_one_active_site_key ON keys USING btree (site_id) WHERE ((kind = 'site'::text) AND active);
 CREATE UNIQUE INDEX keys_site_version ON keys USING btree (site_id, version) WHERE (kind = 'site'::text);
+
+create table mesh_keys (
+	id text collate "C" not null,
+	tenant_id text collate "C" not null,
+	host_id text collate "C",
+	enrollment_id text collate "C" not null,
+	remote_id text collate "C",
+	expiration text collate "C" not null,
+	state text collate "C" not null,
+	created_at timestamp(3) with time zone not null,
+	held_at timestamp(3) with time zone,
+	attempts integer not null,
+	next_attempt_at timestamp(3) with time zone not null,
+	constraint mesh_keys_pkey PRIMARY KEY (id),
+	constraint mesh_keys_expiration_key UNIQUE (expiration),
+	constraint mesh_keys_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE SET NULL,
+	constraint mesh_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+	constraint mesh_keys_state_check CHECK ((state = ANY (ARRAY['minting'::text, 'minted'::text, 'held'::text, 'ending'::text, 'ended'::text])))
+);
+CREATE INDEX mesh_keys_by_host ON mesh_keys USING btree (host_id);
+CREATE INDEX mesh_keys_by_remote ON mesh_keys USING btree (tenant_id, remote_id);
+CREATE INDEX mesh_keys_due ON mesh_keys USING btree (next_attempt_at) WHERE ((state = ANY (ARRAY['minting'::text, 'minted'::text, 'ending'::text])) OR (host_id IS NULL));
+
+create table mesh_reports (
+	tenant_id text collate "C" not null,
+	worker_id text collate "C" not null,
+	at timestamp(3) with time zone not null,
+	state text not null,
+	addresses text[] not null,
+	node_name text,
+	constraint mesh_reports_pkey PRIMARY KEY (tenant_id, worker_id),
+	constraint mesh_reports_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE
+) with (fillfactor=70);
 
 create table nonces (
 	tenant_id text collate "C" not null,

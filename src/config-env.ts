@@ -51,8 +51,7 @@ export function notAvailable(names: readonly string[], env: Env): string[] {
 
 /** A problem when `name` is given and its companion is not. */
 export function absent(env: Env, name: string, companion: string): string[] {
-	const given = (variable: string) => isGiven(env, variable) || isGiven(env, `${variable}_FILE`);
-	return given(name) && !given(companion) ? [`${companion} is not given: ${name} needs it, give both or neither`] : [];
+	return isSet(env, name) && !isSet(env, companion) ? [`${companion} is not given: ${name} needs it, give both or neither`] : [];
 }
 
 /** A problem for each `MUSTER_*` variable that neither the server nor the worker knows, with the nearest name that one of them does. */
@@ -64,6 +63,11 @@ export function unknownVariables(known: readonly string[], env: Env): string[] {
 			const near = nearest(name, [...names]);
 			return near === undefined ? `${name} is unknown: unset it` : `${name} is unknown: did you mean ${near}?`;
 		});
+}
+
+/** Whether a variable or its `_FILE` twin has a value. */
+export function isSet(env: Env, name: string): boolean {
+	return isGiven(env, name) || isGiven(env, `${name}_FILE`);
 }
 
 function isGiven(env: Env, name: string): boolean {

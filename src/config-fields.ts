@@ -125,6 +125,28 @@ export function lockoutField(): Field<{ readonly failures: number; readonly seco
 	return field(parsed(parseLockout, "give failures/length, for example 10/15m (s, m or h; at most 24h)"));
 }
 
+/** A Headscale user. */
+export function meshUserField(): Field<string> {
+	const rule = /^[A-Za-z][A-Za-z0-9._-]*(@[A-Za-z0-9._-]*)?$/;
+	return field(
+		v.pipe(
+			v.string(),
+			v.trim(),
+			v.minLength(2, "give its name, 2 letters or more"),
+			v.regex(rule, "give the user's name, for example muster"),
+		),
+	);
+}
+
+/** Tags of mesh nodes, separated by commas. */
+export function meshTagsField(): Field<readonly string[]> {
+	const parse = (text: string) => {
+		const tags = text.split(",").map((tag) => tag.trim());
+		return tags.every((tag) => /^tag:[a-z][a-z0-9-]*$/.test(tag)) ? tags : undefined;
+	};
+	return field(parsed(parse, "give tags with commas between, for example tag:muster,tag:robot"));
+}
+
 /** Ranges of addresses, separated by commas. */
 export function cidrsField(): Field<readonly string[]> {
 	const parse = (text: string) => {

@@ -7,6 +7,8 @@ import {
 	type Field,
 	issuerField,
 	lockoutField,
+	meshTagsField,
+	meshUserField,
 	oneOf,
 	postgresUrlField,
 	secondsField,
@@ -18,6 +20,8 @@ import {
 	wholeNumberField,
 } from "./config-fields.ts";
 import { type PortainerConfig, portainerOf, portainerProblems } from "./config-portainer.ts";
+import { meshConfig, meshProblems } from "./config-mesh.ts";
+import type { HeadscaleConfig } from "./mesh/headscale.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { ListenAddress } from "./lib/address.ts";
@@ -54,6 +58,8 @@ export interface Config {
 	/** Refused attempts a minute per scope and source. */
 	readonly rateLimitPerMinute: number;
 	readonly lockout: { readonly failures: number; readonly seconds: number };
+	/** The mesh that host tokens let onto; undefined: none. */
+	readonly mesh: HeadscaleConfig | undefined;
 	/** Whether webhooks may be sent to addresses that are not public. */
 	readonly webhookPrivateAddresses: boolean;
 	/** How long fusing a host may take before it is given up (H11). */
@@ -103,7 +109,12 @@ const fields = {
 	MUSTER_PORTAINER_EDGE_URL: urlField(),
 	MUSTER_PORTAINER_AGENT_IMAGE: textField("an image, for example portainer/agent:2.33.5"),
 	MUSTER_PORTAINER_INSECURE_TLS: switchField(),
-	MUSTER_MESH: oneOf(["none"], ["headscale"]),
+	MUSTER_MESH: oneOf(["none", "headscale"]),
+	MUSTER_HEADSCALE_URL: urlField(),
+	MUSTER_HEADSCALE_API_KEY: secretField(16),
+	MUSTER_HEADSCALE_USER: meshUserField(),
+	MUSTER_HEADSCALE_TAGS: meshTagsField(),
+	MUSTER_HEADSCALE_PUBLIC_URL: urlField(),
 	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
 	MUSTER_INTROSPECTION: switchField(),
 	MUSTER_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]),
@@ -111,14 +122,7 @@ const fields = {
 } satisfies Record<string, Field<unknown>>;
 
 /** Documented variables of parts that this version does not have; a value for one would be ignored, so it stops the start. */
-const later = [
-	"MUSTER_HEADSCALE_URL",
-	"MUSTER_HEADSCALE_API_KEY",
-	"MUSTER_HEADSCALE_USER",
-	"MUSTER_HEADSCALE_TAGS",
-	"MUSTER_HEADSCALE_PUBLIC_URL",
-	"NATS_URL",
-] as const;
+const later = ["NATS_URL"] as const;
 
 /**
  * Parses the environment. Pure but for `readFile`, which `_FILE` twins need. Every problem is reported at once;
@@ -143,6 +147,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	for (const name of ["API_KEY", "EDGE_URL", "AGENT_IMAGE", "INSECURE_TLS"])
 		problems.push(...absent(env, `MUSTER_PORTAINER_${name}`, "MUSTER_PORTAINER_URL"));
 	problems.push(...portainerProblems(values));
+	problems.push(...meshProblems(env, values.MUSTER_MESH));
 	if (problems.length > 0) return { ok: false, problems };
 
 	const databaseUrl = values.DATABASE_URL;
@@ -169,6 +174,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		rateLimitPerMinute: values.MUSTER_RATE_LIMIT ?? 10,
 		lockout: Object.freeze(values.MUSTER_LOCKOUT ?? { failures: 10, seconds: 900 }),
 		trustedProxies: Object.freeze(values.MUSTER_TRUSTED_PROXIES ?? []),
+		mesh: meshConfig(values),
 		webhookPrivateAddresses: values.MUSTER_WEBHOOK_PRIVATE_ADDRESSES ?? false,
 		fuseDeadlineSeconds: values.MUSTER_FUSE_DEADLINE_SECONDS ?? 120,
 		portainer: portainerOf(values),

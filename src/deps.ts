@@ -8,6 +8,7 @@ import type { IdMint } from "./lib/id.ts";
 import type { Log } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { Random } from "./lib/random.ts";
+import type { Mesh } from "./mesh/port.ts";
 import type { Metrics } from "./metrics/port.ts";
 
 /** Everything the domain needs from outside; made once in main.ts, handed down, never imported. */
@@ -21,6 +22,7 @@ export interface Deps {
 	readonly mintId: IdMint;
 	readonly log: Log;
 	readonly metrics: Metrics;
+	readonly mesh: Mesh;
 	readonly settings: Settings;
 }
 

@@ -38,8 +38,12 @@ import { idMint } from "./lib/id.ts";
 import type { Log } from "./lib/log.ts";
 import { systemRandom } from "./lib/random.ts";
 import type { Secret } from "./lib/secret.ts";
+import { openHeadscale } from "./mesh/headscale.ts";
+import { noMesh } from "./mesh/none.ts";
+import { startMeshWork } from "./mesh/work.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
+import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
@@ -100,6 +104,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(() => bus.close());
 
 	const place = { url: config.publicUrl ?? urlOf(config.listen) };
+	const mesh = config.mesh === undefined ? noMesh : openHeadscale(config.mesh, { clock: systemClock, log, metrics });
 	const deps: Deps = {
 		db,
 		bus,
@@ -108,6 +113,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		clock: systemClock,
 		random: systemRandom,
 		mintId: idMint(systemClock, systemRandom),
+		mesh,
 		hasher: openHasher(metrics),
 		vault: openVault(keys.current, keys.former, systemRandom),
 		settings: {
@@ -137,6 +143,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(followCommands());
 	const watchdog = openFuseWatchdog(deps);
 	undo.push(() => watchdog.close());
+	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
 	const deliverer = openDeliverer(deps);
 	undo.push(() => deliverer.close());
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
@@ -160,6 +167,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
 		extraRoutes: (request, pathname) => dashboard(request, pathname) ?? distribution(request, pathname),
+		known: [enrollDocument, heartbeatDocument],
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
 		ready: async () => {
@@ -167,7 +175,9 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 				() => undefined,
 				() => "PostgreSQL does not answer",
 			);
-			return [{ name: "database", ok: away === undefined, reason: away }];
+			const database = { name: "database", ok: away === undefined, reason: away };
+			// All servers see the same mesh, and only host tokens need it: a load balancer that sent them nobody would make one outage two.
+			return mesh.provider === "none" ? [database] : [database, { name: "mesh", ...mesh.state(), optional: true }];
 		},
 	});
 	const live = openLiveSockets(bus);

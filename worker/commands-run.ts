@@ -37,16 +37,24 @@ export function isJournaled(kind: CommandKind): boolean {
  * Does a command, once: what the journal says was begun before is looked into first. Resolves with the result; throws what
  * `endOf` makes an end of. Refuses what changes containers unless this worker's own record says that the host is fused to this very engine (H12).
  */
-export async function perform(deps: RunDeps, order: Order, streams: Pick<CommandContext, "output" | "input" | "signal">): Promise<unknown> {
+export async function perform(
+	deps: RunDeps,
+	order: Order,
+	streams: Pick<CommandContext, "output" | "input" | "signal">,
+	/** Called once it is under way: noted, and not refused. */
+	began: () => void,
+): Promise<unknown> {
 	const { journal, fuse, clock } = deps;
 	const context = { ...deps, ...streams, commandId: order.id };
 	const doer = doers[order.kind];
 	if (!doer.needsEngine) {
 		journal.begin(order.id, order.kind, null, clock.now());
+		began();
 		return doer.run({ ...context, target: "" }, order.params);
 	}
 	const begun = journal.get(order.id);
 	if (begun?.begunAtMs !== null && begun !== undefined) {
+		began();
 		const recovered = await recover(deps, order, { ...begun, kind: order.kind, begunAtMs: begun.begunAtMs }, streams.signal);
 		if (recovered !== undefined) return recovered.result;
 	}
@@ -55,6 +63,7 @@ export async function perform(deps: RunDeps, order: Order, streams: Pick<Command
 	try {
 		const target = begun?.target ?? (await findTarget(connected.engine, order, streams.signal));
 		if (isJournaled(order.kind)) journal.begin(order.id, order.kind, target ?? null, clock.now());
+		began();
 		return await doer.run({ ...context, ...connected, fuse, target: target ?? "" }, order.params);
 	} catch (error) {
 		deps.docker.noteFault(error);

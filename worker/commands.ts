@@ -43,6 +43,11 @@ const waitingMax = 256;
 const frameShape = v.object({ commands: commandFrame });
 const stateReply = v.object({ reportCommand: v.object({ state: v.picklist(commandStates) }) });
 const stopping = "stopping";
+const deliveriesMax = 4;
+/** After the server ended the stream of commands, as it does when it has a fault. */
+const listenAgainMs = 5_000;
+/** What the server keeps of a result, less what JSON adds on its way. */
+const resultBytesMax = 250_000;
 /** Timers hold no more. */
 const timerMsMax = 2 ** 31 - 1;
 
@@ -53,6 +58,7 @@ const timerMsMax = 2 ** 31 - 1;
 export class Commands {
 	readonly #deps: CommandsDeps;
 	readonly #lanes: Lanes = lanes(freeMax, waitingMax);
+	readonly #deliveries: Lanes = lanes(deliveriesMax, Number.POSITIVE_INFINITY);
 	readonly #live = new Map<string, Live>();
 	readonly #delivering = new Set<string>();
 	readonly #ending = new AbortController();
@@ -63,16 +69,8 @@ export class Commands {
 
 	/** Takes commands over a connection that the server let in. */
 	opened(socket: Socket): void {
-		const { log, journal } = this.#deps;
-		socket.listen(commandsDocument, {
-			next: (data) => {
-				const parsed = v.safeParse(frameShape, data);
-				if (parsed.success && !this.#ending.signal.aborted) this.#receive(parsed.output.commands);
-			},
-			// A server of before this version knows no commands.
-			ended: (refused) => refused && log.debug("commands.refused", { why: refused.message }),
-		});
-		for (const { id, end } of journal.unacknowledged()) if (end !== null) void this.#deliver(id, end);
+		this.#listen(socket);
+		for (const { id, end } of this.#deps.journal.unacknowledged()) if (end !== null) void this.#deliver(id, end);
 		for (const live of this.#live.values()) if (live.state === "running") void this.#reportRunning(live);
 	}
 
@@ -90,6 +88,27 @@ export class Commands {
 		this.#ending.abort(stopping);
 		this.#lanes.stop();
 		for (const { ending } of this.#live.values()) ending.abort(stopping);
+	}
+
+	#listen(socket: Socket): void {
+		const { log, timers, uplink } = this.#deps;
+		socket.listen(commandsDocument, {
+			next: (data) => {
+				const parsed = v.safeParse(frameShape, data);
+				if (parsed.success && !this.#ending.signal.aborted) this.#receive(parsed.output.commands);
+			},
+			ended: (refused) => {
+				if (uplink.socket !== socket || this.#ending.signal.aborted) return;
+				log.debug("commands.ended", { why: refused?.message ?? "the server ended them" });
+				// A server of before this version knows no commands.
+				if (isFinal(refused)) return;
+				this.closed();
+				const cancel = timers.after(listenAgainMs, () => {
+					if (uplink.socket === socket) this.#listen(socket);
+				});
+				this.#ending.signal.addEventListener("abort", cancel, { once: true });
+			},
+		});
 	}
 
 	#receive(frame: CommandFrame): void {
@@ -163,7 +182,7 @@ export class Commands {
 		}
 		live.state = "running";
 		this.#deps.log.info("command.begun", { commandId: order.id, kind: order.kind });
-		const running = this.#reportRunning(live);
+		let running: Promise<void> | undefined;
 		const { streams } = commandKinds[order.kind];
 		const left = order.deadlineMs === undefined ? undefined : order.deadlineMs - this.#deps.clock.now();
 		const calm =
@@ -177,7 +196,9 @@ export class Commands {
 		);
 		// What does not stream is not ended half-way: nobody could say how far it came.
 		const signal = streams ? live.ending.signal : this.#ending.signal;
-		const end = await this.#attempt(order, { output, input: live.input, signal });
+		const end = await this.#attempt(order, { output, input: live.input, signal }, () => {
+			running ??= this.#reportRunning(live);
+		});
 		calm?.();
 		live.state = "ended";
 		if (this.#ending.signal.aborted) return;
@@ -191,9 +212,12 @@ export class Commands {
 		})();
 	}
 
-	async #attempt(order: Order, streams: Parameters<typeof perform>[2]): Promise<CommandEnd> {
+	async #attempt(order: Order, streams: Parameters<typeof perform>[2], began: () => void): Promise<CommandEnd> {
 		try {
-			return { state: "SUCCEEDED", result: await perform(this.#deps, order, streams) };
+			const result = await perform(this.#deps, order, streams, began);
+			const bytes = Buffer.byteLength(JSON.stringify(result ?? null));
+			if (bytes <= resultBytesMax) return { state: "SUCCEEDED", result };
+			return { state: "FAILED", error: { code: "docker_error", message: `Docker's answer has ${bytes} bytes, more than is kept` } };
 		} catch (error) {
 			if (streams.signal.aborted) return { state: "CANCELLED" };
 			return { state: "FAILED", error: errorOf(error) };
@@ -218,17 +242,23 @@ export class Commands {
 		return end;
 	}
 
-	async #deliver(id: string, end: CommandEnd): Promise<void> {
-		if (this.#delivering.has(id)) return;
+	/** A few at a time: after a long silence there may be hundreds of ends, and a socket takes 64 requests. */
+	#deliver(id: string, end: CommandEnd): Promise<void> {
+		if (this.#delivering.has(id)) return Promise.resolve();
 		this.#delivering.add(id);
-		try {
-			await this.#deps.uplink.insist(reportCommandDocument, reportOf(id, end), this.#ending.signal);
-			this.#deps.journal.acknowledge(id);
-		} catch {
-			// The worker ends; the next one tells.
-		} finally {
-			this.#delivering.delete(id);
-		}
+		return new Promise((resolve) => {
+			const task = async () => {
+				try {
+					await this.#deps.uplink.insist(reportCommandDocument, reportOf(id, end), this.#ending.signal);
+					this.#deps.journal.acknowledge(id);
+				} catch {
+					// The worker ends; the next one tells.
+				}
+				this.#delivering.delete(id);
+				resolve();
+			};
+			this.#deliveries.add("free", task);
+		});
 	}
 
 	/** Says that it runs, and ends it when the server says that it has ended already. */

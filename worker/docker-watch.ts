@@ -5,7 +5,16 @@ import { boundedMap } from "../src/lib/bounded-map.ts";
 import type { Log } from "../src/lib/log.ts";
 import type { EngineReport, HostEventReport } from "../src/protocol/commands.ts";
 import type { Connected, Docker } from "./docker.ts";
-import { changesContainers, engineReport, eventFilters, eventKey, eventMs, eventReport, noEngineReport } from "./docker-view.ts";
+import {
+	changesContainers,
+	engineReport,
+	eventFilters,
+	eventKey,
+	eventMs,
+	eventReport,
+	firstBatch,
+	noEngineReport,
+} from "./docker-view.ts";
 import { reasonOf } from "./fatal.ts";
 import type { Uplink } from "./uplink.ts";
 import type { Timers } from "./timers.ts";
@@ -50,6 +59,8 @@ class Watch implements DockerWatch {
 	readonly #deps: WatchDeps;
 	readonly #ending = new AbortController();
 	readonly #seen = boundedMap<true>(rememberedMax);
+	/** The engine was asked at least once: before that there is nothing to say of it. */
+	#asked = false;
 	#connected: Connected | undefined;
 	#containers: readonly ContainerSummary[] = [];
 	#lastMs: number | undefined;
@@ -68,14 +79,14 @@ class Watch implements DockerWatch {
 
 	async run(): Promise<void> {
 		const { docker } = this.#deps;
-		if (!docker.wanted) return this.#changed();
+		if (!docker.wanted) {
+			this.#asked = true;
+			return this.#changed();
+		}
 		const { signal } = this.#ending;
 		while (!signal.aborted) {
 			try {
-				this.#connected = await docker.connect(signal);
-				this.#lastWhy = "";
-				this.#deps.log.info("docker.connected", { version: this.#connected.info.version, apiVersion: this.#connected.info.apiVersion });
-				await this.#follow(this.#connected);
+				await this.#follow(await docker.connect(signal));
 				throw new EngineError("docker_unavailable", "Cannot use Docker: it ended its events, as it does when it stops; start it");
 			} catch (error) {
 				if (signal.aborted) return;
@@ -106,9 +117,14 @@ class Watch implements DockerWatch {
 	}
 
 	/** The events come first and the list after them, so that no change falls between the two. */
-	async #follow({ engine }: Connected): Promise<void> {
+	async #follow(connected: Connected): Promise<void> {
+		const { engine, info } = connected;
 		const since = this.#lastMs === undefined ? undefined : (this.#lastMs / 1_000).toFixed(3);
 		const events = await engineEvents(engine, eventFilters, since, { signal: this.#ending.signal });
+		this.#connected = connected;
+		this.#asked = true;
+		this.#lastWhy = "";
+		this.#deps.log.info("docker.connected", { version: info.version, apiVersion: info.apiVersion });
 		this.#changed();
 		for await (const event of events) this.#heard(event);
 	}
@@ -131,6 +147,7 @@ class Watch implements DockerWatch {
 	}
 
 	#away(why: string): void {
+		this.#asked = true;
 		if (this.#connected !== undefined || why !== this.#lastWhy) this.#deps.log.warn("docker.unavailable", { why });
 		this.#connected = undefined;
 		this.#containers = [];
@@ -160,7 +177,7 @@ class Watch implements DockerWatch {
 		const connected = this.#connected;
 		if (connected === undefined) {
 			const { state } = this.#deps.docker;
-			return state.up ? undefined : noEngineReport(state.why);
+			return state.up || !this.#asked ? undefined : noEngineReport(state.why);
 		}
 		try {
 			this.#containers = await listContainers(connected.engine, undefined, { signal: this.#ending.signal });
@@ -176,7 +193,7 @@ class Watch implements DockerWatch {
 		if (this.#sending || this.#deps.uplink.socket === undefined) return;
 		this.#sending = true;
 		while (this.#events.length > 0 && !this.#ending.signal.aborted) {
-			const batch = this.#events.slice(0, batchMax);
+			const batch = firstBatch(this.#events, batchMax);
 			const sent = await this.#deps.uplink.reportEvents(batch);
 			if (sent === "unsent") break;
 			// What the bound dropped meanwhile was the oldest, so of this batch.

@@ -11,6 +11,8 @@ export const alertKinds = [
 	"KEY_EXPIRING",
 	"FUSE_FAILED",
 	"ENGINE_CHANGED",
+	"MESH_DOWN",
+	"MESH_RECOVERED",
 ] as const;
 export type AlertKind = (typeof alertKinds)[number];
 

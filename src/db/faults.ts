@@ -26,6 +26,11 @@ export function isUniqueViolation(error: unknown): boolean {
 	return error instanceof Error && "code" in error && error.code === "23505";
 }
 
+/** Whether a row was not written because what it belongs to is gone: somebody deleted it meanwhile. */
+export function isForeignKeyViolation(error: unknown): boolean {
+	return error instanceof Error && "code" in error && error.code === "23503";
+}
+
 /** Whether an error means that the database is away, so that every request would meet it; such a request may be tried again later. */
 export function isConnectionFault(error: unknown): boolean {
 	// Causes may go round in a circle; ours are at most three deep.

@@ -5,7 +5,7 @@ import type { WorkerView } from "../workers/worker.ts";
 import { enrolledHost, enrolledWorker, heldHost, heldWorker } from "./claimant.ts";
 import type { Verdict } from "./decide.ts";
 import { noteAttempt } from "./note.ts";
-import type { ProvenRequest } from "./request.ts";
+import type { FreshMeshKey, ProvenRequest } from "./request.ts";
 import type { EnrollResult } from "./result.ts";
 import { overloadedRetrySeconds } from "./limits.ts";
 import { refusalMessage } from "./messages.ts";
@@ -14,6 +14,8 @@ import {
 	addCredential,
 	countUse,
 	detachHost,
+	giveMeshKey,
+	meshMemory,
 	raise,
 	remember,
 	rememberNonce,
@@ -96,6 +98,7 @@ function admit(
 		outcome,
 		apiKey: request.fresh.apiKey,
 		sealedApiKey: request.fresh.sealed,
+		mesh: giveMeshKey(world, request, host.id, prior?.meshKeyId ?? null),
 	};
 }
 
@@ -108,7 +111,13 @@ function replay(world: World, request: ProvenRequest, workerId: string, sealed: 
 		if (!request.fresh.shared && prior.credentialId !== null && !world.changes.credentials.delete(prior.credentialId))
 			world.changes.replaced.add(prior.credentialId);
 		addCredential(world, request, workerId, now);
-		const next = { ...prior, credentialId: request.fresh.credentialId, credentialUsed: false, credentialRevoked: false };
+		const next = {
+			...prior,
+			credentialId: request.fresh.credentialId,
+			credentialUsed: false,
+			credentialRevoked: false,
+			...meshMemory(request),
+		};
 		world.priors.set(pair(prior.tenantId, prior.enrollmentId), next);
 		world.changes.priors.set(pair(prior.tenantId, prior.enrollmentId), next);
 	}
@@ -121,7 +130,13 @@ function replay(world: World, request: ProvenRequest, workerId: string, sealed: 
 		outcome: "REPLAYED",
 		apiKey: sealed === null ? request.fresh.apiKey : null,
 		sealedApiKey: sealed,
+		mesh: sealed === null ? giveMeshKey(world, request, hostId, prior?.meshKeyId ?? null) : heldMesh(prior?.sealedMesh ?? null),
 	};
+}
+
+/** The sealed mesh key that was given out before; null when there was none. */
+function heldMesh(sealedAuthKey: string | null): FreshMeshKey | null {
+	return sealedAuthKey === null ? null : { authKey: null, sealedAuthKey };
 }
 
 function hold(

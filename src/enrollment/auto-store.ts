@@ -55,7 +55,8 @@ export async function saveNonces(tx: Tx, nonces: readonly NonceRow[]): Promise<n
 /** Deletes a bounded number of nonces whose time is over. Returns how many went. */
 export async function pruneNonces(sql: Sql, limit: number): Promise<number> {
 	const gone = await sql`
-		delete from nonces where (tenant_id, nonce) in (
-			select tenant_id, nonce from nonces where expires_at < now() - interval '1 minute' order by expires_at limit ${limit} for update skip locked)`;
+		with old as materialized (
+			select tenant_id, nonce from nonces where expires_at < now() - interval '1 minute' order by expires_at limit ${limit} for update skip locked)
+		delete from nonces n using old where n.tenant_id = old.tenant_id and n.nonce = old.nonce`;
 	return gone.count;
 }

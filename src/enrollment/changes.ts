@@ -2,6 +2,7 @@ import type { NewAlert } from "../alerts/alert.ts";
 import type { AuditRecord } from "../audit/audit.ts";
 import type { TenantEvent } from "../events/event.ts";
 import type { HostRecord } from "../hosts/host.ts";
+import type { HeldKey } from "../mesh/key-store.ts";
 import type { WorkerRecord } from "../workers/worker.ts";
 import type { AttemptRecord } from "./attempt.ts";
 import type { PriorRecord } from "./loaded.ts";
@@ -54,6 +55,9 @@ export interface Changes {
 	readonly nonces: Map<string, NonceRow>;
 	/** Credentials to be revoked: replaced before they were ever used. */
 	readonly replaced: Set<string>;
+	/** Mesh keys that are given out, and those that they take the place of. */
+	readonly meshHeld: Map<string, HeldKey>;
+	readonly meshReplaced: Set<string>;
 	readonly priors: Map<string, PriorRecord>;
 	readonly uses: Map<string, KeyUse>;
 	readonly attempts: AttemptRecord[];
@@ -73,6 +77,8 @@ export function noChanges(): Changes {
 		grants: new Map(),
 		nonces: new Map(),
 		replaced: new Set(),
+		meshHeld: new Map(),
+		meshReplaced: new Set(),
 		priors: new Map(),
 		uses: new Map(),
 		attempts: [],

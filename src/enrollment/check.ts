@@ -11,9 +11,10 @@ import { claimedKind, sameBytes } from "../protocol/token.ts";
 import { decide, type Verdict } from "./decide.ts";
 import { refusalMessage } from "./messages.ts";
 import type { EnrollKind, Prover } from "./prove.ts";
+import { again } from "./preview.ts";
 import type { ProvenRequest } from "./request.ts";
 import { sourceAllowed } from "./source.ts";
-import { load, LostRace } from "./store.ts";
+import { load } from "./store.ts";
 import { factsFor, openWorld } from "./world.ts";
 
 /** What would happen now to a worker that came with a key. */
@@ -104,14 +105,6 @@ export async function checkEnrollmentKey(deps: Deps, prover: Prover, operator: O
 	);
 }
 
-/** Asks once more when the facts changed while they were read. */
-function again<T>(ask: () => Promise<T>): Promise<T> {
-	return ask().catch((error: unknown) => {
-		if (error instanceof LostRace) return ask();
-		throw error;
-	});
-}
-
 function told(verdict: Verdict, method: EnrollmentMethod, key: KeyRecord | null): KeyCheck {
 	const nothing = { outcome: null, pendingReason: null, reason: null, method, key };
 	switch (verdict.kind) {
@@ -160,6 +153,7 @@ function imagined(
 		replyKey: null,
 		sourceAddress: asked.sourceAddress ?? "",
 		arrivedAt: from.now,
+		mesh: { kind: "none" },
 		proof: from.auto ? { nonce: random, timestampMs: from.now } : null,
 		fresh: {
 			workerId: deps.mintId("worker"),

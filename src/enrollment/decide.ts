@@ -15,7 +15,7 @@ export type Verdict =
 /**
  * The verdict on one proven claim. Pure: the same facts, request and time give the same verdict; never admits without a live key.
  * Order: the proof's freshness → the same enrollment again → the key's life → its scope → the requested id → what is known of the machine
- * (DESIGN.md, Verdicts; A6, A7, B3, S3, S4, S5, S8, G6, H3, H8).
+ * (DESIGN.md, Verdicts; A6, A7, B3, S3, S4, S5, S8, G6, H3, H6, H8).
  */
 export function decide(facts: Facts, request: ProvenRequest, now: number): Verdict {
 	const { key, prior } = facts;
@@ -23,8 +23,22 @@ export function decide(facts: Facts, request: ProvenRequest, now: number): Verdi
 	// First of all: a proof that was seen before must not fetch even the answer it got.
 	const stale = freshness(facts, request);
 	if (stale !== undefined) return stale;
-	if (prior !== undefined && (prior.expiresAt === null || now < prior.expiresAt)) return again(prior, facts, request);
-	return life(key, facts, request, now) ?? scope(facts, request) ?? identity(facts, request) ?? machine(facts, request, now);
+	if (prior !== undefined && (prior.expiresAt === null || now < prior.expiresAt)) return withMesh(facts, again(prior, facts, request));
+	return withMesh(
+		facts,
+		life(key, facts, request, now) ?? scope(facts, request) ?? identity(facts, request) ?? machine(facts, request, now),
+	);
+}
+
+/** H6: nobody is let in without the mesh key that has to go with it; the token stays unused. */
+function withMesh({ mesh }: Facts, verdict: Verdict): Verdict {
+	if (mesh !== "missing" || !givesMeshKey(verdict)) return verdict;
+	return refuse("mesh_mint_failed", "what this depends on changed while a mesh key was minted: the token is untouched, ask again");
+}
+
+/** Whether a verdict gives out a fresh mesh key where there is a mesh. */
+export function givesMeshKey(verdict: Verdict): boolean {
+	return verdict.kind === "admit" || (verdict.kind === "replay" && verdict.sealed === null);
 }
 
 /** A6: each proof counts once, and only near its own time. */

@@ -6,23 +6,25 @@ import { isConnectionFault, isUniqueViolation } from "../db/faults.ts";
 import { type EnrollmentMethod, type Refusal, refusalStatus } from "../protocol/codes.ts";
 import { seal } from "../protocol/seal.ts";
 import { fingerprint, mintToken, sha256 } from "../protocol/token.ts";
+import { giveBack } from "../mesh/keys.ts";
 import { apply } from "./apply.ts";
 import { decide } from "./decide.ts";
 import { claimed, type EnrollInput, methodOf, parseEnroll } from "./input.ts";
 import type { Limiter } from "./limiter.ts";
 import { batchMax, overloadedRetrySeconds, waitingMax } from "./limits.ts";
 import { refusalMessage } from "./messages.ts";
+import { withMeshTicket } from "./mesh-ticket.ts";
 import { noteEarly } from "./note.ts";
 import { claimedPlace, limitScope } from "./place.ts";
 import { namedPlace } from "./place-store.ts";
 import type { Prover } from "./prove.ts";
-import type { FreshCredential, ProvenRequest } from "./request.ts";
+import type { FreshCredential, FreshMeshKey, ProvenRequest } from "./request.ts";
 import type { EarlyRefusal, EnrollResult } from "./result.ts";
 import { sourceAllowed } from "./source.ts";
 import { load, LostRace, save } from "./store.ts";
 import { factsFor, openWorld } from "./world.ts";
 
-/** The one path in (DESIGN.md): parse → limit → prove → batch (load under lock, decide, apply) → reply. */
+/** The one path in (DESIGN.md): parse → limit → prove → mesh key → batch (load under lock, decide, apply) → reply. */
 export interface Enroller {
 	/**
 	 * Answers one enroll request. Safe to repeat with the same enrollment id: one worker, one use, the same sealed reply (G6).
@@ -34,6 +36,8 @@ export interface Enroller {
 type Item = { readonly kind: "proven"; readonly request: ProvenRequest } | { readonly kind: "refused"; readonly refusal: EarlyRefusal };
 
 const malformedScope = "malformed";
+/** A proven worker with a wrong clock is no guesser, and one that came at a bad moment even less. */
+const blameless: ReadonlySet<Refusal> = new Set(["clock_skew", "overloaded", "mesh_mint_failed"]);
 /** How often a batch that lost a race to another server is decided anew before its requests are tried one by one. */
 const lostRacesMax = 5;
 
@@ -64,6 +68,18 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 			...extra,
 		};
 		return batches.add({ kind: "refused", refusal });
+	}
+
+	/** The verdict. A mesh key that it does not give out goes back, whatever happens (H6). */
+	async function decided(request: ProvenRequest): Promise<EnrollResult> {
+		let given: FreshMeshKey | null = null;
+		try {
+			const result = await batches.add({ kind: "proven", request });
+			if (result.kind === "enrolled") given = result.mesh;
+			return result;
+		} finally {
+			if (request.mesh.kind === "minted" && given !== request.mesh.key) await giveBack(deps, request.mesh.id);
+		}
 	}
 
 	async function attempt(raw: object, source: string, method: EnrollmentMethod, arrivedAt: number): Promise<EnrollResult> {
@@ -108,10 +124,10 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 				tenantId,
 				keyId,
 			});
-		const result = await batches.add({ kind: "proven", request });
-		// A proven worker with a wrong clock is no guesser, and one that came at a bad moment even less.
-		const free = result.kind !== "rejected" || result.reason === "clock_skew" || result.reason === "overloaded";
-		if (!free) limiter.refused(scope, source, false);
+		const ticketed = await withMeshTicket(deps, request);
+		if (ticketed.kind === "failed") return refuse(raw, source, method, "mesh_mint_failed", ticketed.why, await named());
+		const result = await decided(ticketed.request);
+		if (result.kind === "rejected" && !blameless.has(result.reason)) limiter.refused(scope, source, false);
 		return result;
 	}
 
@@ -186,6 +202,7 @@ async function prepare(
 		claim: { ...input.worker, labels: input.worker.labels ?? [] },
 		replyKey: input.replyKey,
 		fresh,
+		mesh: { kind: "none" },
 	};
 }
 

@@ -19,6 +19,8 @@ export interface Facts {
 	readonly host: HostFacts | undefined;
 	/** What else an auto-enrollment depends on; undefined for other keys. */
 	readonly auto: AutoFacts | undefined;
+	/** The mesh key that an admitted machine would be given: not needed, ready, or not there (never minted, or taken back meanwhile). */
+	readonly mesh: "none" | "ready" | "missing";
 	/** Whether the source address is inside the key's allowed ranges; true when it has none. */
 	readonly sourceAllowed: boolean;
 	/** A worker counts as online when its last heartbeat is younger than this. */

@@ -17,6 +17,9 @@ export interface PriorRecord {
 	readonly outcome: Exclude<Outcome, "REPLAYED"> | null;
 	readonly credentialId: string | null;
 	readonly sealed: string | null;
+	/** The mesh key that was given out with it, and its sealed text. */
+	readonly meshKeyId: string | null;
+	readonly sealedMesh: string | null;
 	readonly createdAt: number;
 	readonly expiresAt: number | null;
 	readonly credentialUsed: boolean;
@@ -38,6 +41,8 @@ export interface Loaded {
 	readonly seenNonces: readonly { readonly tenantId: string; readonly nonce: string }[];
 	/** Shared API keys of this batch that are still good. */
 	readonly liveShared: readonly string[];
+	/** Mesh keys of this batch that housekeeping has not taken back. */
+	readonly meshKeys: readonly string[];
 }
 
 /** Whether a tenant's auto-enrollment is on. */

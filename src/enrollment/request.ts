@@ -28,6 +28,22 @@ export interface ProvenRequest {
 	readonly proof: { readonly nonce: string; readonly timestampMs: number } | null;
 	/** Minted before the verdict, used only if it admits. */
 	readonly fresh: FreshCredential;
+	readonly mesh: MeshTicket;
+}
+
+/** What was done about the mesh ahead of the verdict (H6). */
+export type MeshTicket =
+	/** This way in, or this server, has no mesh. */
+	| { readonly kind: "none" }
+	/** It looked as if no key would be given out: none was minted. */
+	| { readonly kind: "not-minted" }
+	/** A key of mesh_keys, given out only if the verdict admits. */
+	| { readonly kind: "minted"; readonly id: string; readonly key: FreshMeshKey };
+
+/** A mesh key as the worker gets it: one of the two is set. */
+export interface FreshMeshKey {
+	readonly authKey: string | null;
+	readonly sealedAuthKey: string | null;
 }
 
 /** Ids and a credential made ahead of the verdict, so that nothing slow or random happens under lock. */

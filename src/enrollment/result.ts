@@ -1,3 +1,4 @@
+import type { FreshMeshKey } from "./request.ts";
 import type { EnrollmentMethod, Outcome, PendingReason, Refusal } from "../protocol/codes.ts";
 
 /** What the enrolling worker is told. */
@@ -11,6 +12,8 @@ export type EnrollResult =
 			/** Exactly one of the two is set. */
 			readonly apiKey: string | null;
 			readonly sealedApiKey: string | null;
+			/** Only for a host token, where there is a mesh. */
+			readonly mesh: FreshMeshKey | null;
 	  }
 	| { readonly kind: "pending"; readonly workerId: string; readonly reason: PendingReason }
 	| { readonly kind: "rejected"; readonly reason: Refusal; readonly message: string; readonly retryAfterSeconds: number | null };

@@ -7,6 +7,7 @@ import { append } from "../events/outbox.ts";
 import { lockHosts, saveHosts, workersOfHosts } from "../hosts/store.ts";
 import { addUses, lockKeys } from "../keys/store.ts";
 import { saveGrants } from "../keys/api-key-store.ts";
+import { holdKeys, lockMinted } from "../mesh/key-store.ts";
 import { loadAuto, saveNonces } from "./auto-store.ts";
 import { sitesById } from "../sites/store.ts";
 import { parseWorkers, saveWorkers, workerColumns } from "../workers/store.ts";
@@ -30,7 +31,18 @@ export class LostRace extends Error {
  */
 export async function load(tx: Tx, requests: readonly ProvenRequest[]): Promise<Loaded> {
 	if (requests.length === 0)
-		return { keys: [], sites: [], workers: [], hosts: [], priors: [], auto: [], tenantPatterns: [], seenNonces: [], liveShared: [] };
+		return {
+			keys: [],
+			sites: [],
+			workers: [],
+			hosts: [],
+			priors: [],
+			auto: [],
+			tenantPatterns: [],
+			seenNonces: [],
+			liveShared: [],
+			meshKeys: [],
+		};
 	const keys = await lockKeys(tx, [...new Set(requests.map(({ keyId }) => keyId))]);
 	const siteIds = keys.flatMap(({ siteId }) => (siteId === null ? [] : [siteId]));
 	const [sites, priors, auto] = await Promise.all([sitesById(tx, siteIds), loadPriors(tx, requests), loadAuto(tx, requests)]);
@@ -45,7 +57,12 @@ export async function load(tx: Tx, requests: readonly ProvenRequest[]): Promise<
 	if (workers.some(({ id, hostId }) => hostId !== null && hostOf.get(hostId) !== id)) throw new LostRace("hosts");
 	if (hosts.some(({ id, tenantId, workerId }) => boundIds.includes(id) && workerId !== null && !known.has(`${tenantId} ${workerId}`)))
 		throw new LostRace("hosts");
-	return { keys, sites, priors, workers, hosts, ...auto };
+	// Last of all locks: housekeeping takes no other while it holds one of these.
+	const meshKeys = await lockMinted(
+		tx,
+		requests.flatMap(({ mesh }) => (mesh.kind === "minted" ? [mesh.id] : [])),
+	);
+	return { keys, sites, priors, workers, hosts, meshKeys, ...auto };
 }
 
 const prior = v.object({
@@ -60,6 +77,8 @@ const prior = v.object({
 	outcome: v.nullable(v.picklist(["NEW", "REUSED", "MOVED"])),
 	credentialId: v.nullable(v.string()),
 	sealed: v.nullable(v.string()),
+	meshKeyId: v.nullable(v.string()),
+	sealedMesh: v.nullable(v.string()),
 	createdAt: time,
 	expiresAt: v.nullable(time),
 	credentialUsed: v.boolean(),
@@ -70,7 +89,7 @@ async function loadPriors(tx: Tx, requests: readonly ProvenRequest[]): Promise<P
 	const wanted = requests.map(({ tenantId, enrollmentId }) => ({ tenantId, enrollmentId }));
 	const rows = await tx`
 		select e.tenant_id, e.enrollment_id, e.key_id, e.worker_id, e.host_id, e.machine_uid, e.reply_key, e.state, e.outcome, e.credential_id,
-			e.sealed, e.created_at, e.expires_at, (c.first_used_at is not null and c.worker_id is not null) as credential_used,
+			e.sealed, e.mesh_key_id, e.sealed_mesh, e.created_at, e.expires_at, (c.first_used_at is not null and c.worker_id is not null) as credential_used,
 			(c.id is null or c.revoked_at is not null) as credential_revoked
 		from jsonb_to_recordset(${tx.json(wanted)}) as r ("tenantId" text, "enrollmentId" text)
 		join enrollments e on e.tenant_id = r."tenantId" and e.enrollment_id = r."enrollmentId"
@@ -123,6 +142,7 @@ export async function save(tx: Tx, changes: Changes): Promise<void> {
 		record(tx, changes.audit),
 		raiseAlerts(tx, changes.alerts),
 		append(tx, changes.events),
+		holdKeys(tx, [...changes.meshHeld.values()], [...changes.meshReplaced]).then(expect("mesh_keys", changes.meshHeld.size)),
 	]);
 }
 
@@ -152,16 +172,16 @@ async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<numbe
 	if (priors.length === 0) return 0;
 	const written = await tx`
 		insert into enrollments (tenant_id, enrollment_id, key_id, worker_id, host_id, machine_uid, reply_key, state, outcome, credential_id, sealed,
-			created_at, expires_at)
+			mesh_key_id, sealed_mesh, created_at, expires_at)
 		select "tenantId", "enrollmentId", "keyId", "workerId", "hostId", "machineUid", "replyKey", state, outcome, "credentialId", sealed,
-			to_timestamp("createdAt" / 1000.0), to_timestamp("expiresAt" / 1000.0)
+			"meshKeyId", "sealedMesh", to_timestamp("createdAt" / 1000.0), to_timestamp("expiresAt" / 1000.0)
 		from jsonb_to_recordset(${tx.json(priors as never)}) as r ("tenantId" text, "enrollmentId" text, "keyId" text, "workerId" text, "hostId" text,
-			"machineUid" text, "replyKey" text, state text, outcome text, "credentialId" text, sealed text, "createdAt" double precision,
-			"expiresAt" double precision)
+			"machineUid" text, "replyKey" text, state text, outcome text, "credentialId" text, sealed text, "meshKeyId" text, "sealedMesh" text,
+			"createdAt" double precision, "expiresAt" double precision)
 		on conflict (tenant_id, enrollment_id) do update
 		set key_id = excluded.key_id, worker_id = excluded.worker_id, host_id = excluded.host_id, machine_uid = excluded.machine_uid,
 			reply_key = excluded.reply_key, state = excluded.state, outcome = excluded.outcome, credential_id = excluded.credential_id,
-			sealed = excluded.sealed, created_at = excluded.created_at, expires_at = excluded.expires_at
+			sealed = excluded.sealed, mesh_key_id = excluded.mesh_key_id, sealed_mesh = excluded.sealed_mesh, created_at = excluded.created_at, expires_at = excluded.expires_at
 		where enrollments.state = 'held' or enrollments.expires_at <= excluded.created_at
 			or (enrollments.created_at, enrollments.worker_id, enrollments.key_id) = (excluded.created_at, excluded.worker_id, excluded.key_id)
 		returning enrollment_id`;
@@ -174,14 +194,16 @@ const heldMemoryMs = 86_400_000;
 /** Deletes a bounded number of replies whose ten minutes are over, and of held answers that nobody waits for. Returns how many went. */
 export async function pruneReplies(sql: Sql, now: number, limit: number): Promise<number> {
 	const gone = await sql`
-		delete from enrollments where (tenant_id, enrollment_id) in (
-			select tenant_id, enrollment_id from enrollments where expires_at < ${new Date(now)} order by expires_at limit ${limit} for update skip locked)`;
+		with old as materialized (
+			select tenant_id, enrollment_id from enrollments where expires_at < ${new Date(now)} order by expires_at limit ${limit} for update skip locked)
+		delete from enrollments e using old where e.tenant_id = old.tenant_id and e.enrollment_id = old.enrollment_id`;
 	// Held answers of workers that wait no more and were not asked for in a day: the worker was told, or has given up.
 	const settled = await sql`
-		delete from enrollments where (tenant_id, enrollment_id) in (
+		with old as materialized (
 			select e.tenant_id, e.enrollment_id from enrollments e
 			where e.state = 'held' and e.created_at < ${new Date(now - heldMemoryMs)}
 				and not exists (select from workers w where w.tenant_id = e.tenant_id and w.id = e.worker_id and w.state = 'PENDING')
-			order by e.created_at limit ${limit} for update skip locked)`;
+			order by e.created_at limit ${limit} for update skip locked)
+		delete from enrollments e using old where e.tenant_id = old.tenant_id and e.enrollment_id = old.enrollment_id`;
 	return gone.count + settled.count;
 }

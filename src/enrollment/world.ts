@@ -29,6 +29,8 @@ export interface World {
 	/** By tenant and nonce. */
 	readonly seenNonces: Set<string>;
 	readonly liveShared: ReadonlySet<string>;
+	/** Mesh keys that may be given out. */
+	readonly meshKeys: ReadonlySet<string>;
 	readonly changes: Changes;
 	readonly staleMs: number;
 }
@@ -47,6 +49,7 @@ export function openWorld(loaded: Loaded, staleMs: number): World {
 		autoEnabled: new Set(loaded.auto.flatMap(({ tenantId, enabled }) => (enabled ? [tenantId] : []))),
 		seenNonces: new Set(loaded.seenNonces.map(({ tenantId, nonce }) => pair(tenantId, nonce))),
 		liveShared: new Set(loaded.liveShared),
+		meshKeys: new Set(loaded.meshKeys),
 		changes: noChanges(),
 		staleMs,
 	};
@@ -77,6 +80,7 @@ export function factsFor(world: World, request: ProvenRequest, sourceAllowed: (k
 		prior: prior === undefined ? undefined : priorFacts(world, prior),
 		host: key?.hostId == null ? undefined : hostFacts(world, key.hostId),
 		auto: autoFacts(world, request),
+		mesh: meshFacts(world, request),
 		sourceAllowed: key === undefined || sourceAllowed(key),
 		staleMs: world.staleMs,
 	};
@@ -114,6 +118,11 @@ function autoFacts(world: World, { tenantId, proof, fresh }: ProvenRequest): Aut
 		credentialLive: world.liveShared.has(fresh.credentialId),
 		toleranceMs: clockToleranceMs,
 	};
+}
+
+function meshFacts({ meshKeys }: World, { mesh }: ProvenRequest): Facts["mesh"] {
+	if (mesh.kind === "none") return "none";
+	return mesh.kind === "minted" && meshKeys.has(mesh.id) ? "ready" : "missing";
 }
 
 function priorFacts(world: World, prior: PriorRecord): PriorFacts {

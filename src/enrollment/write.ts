@@ -6,7 +6,7 @@ import { nameIsFamiliar } from "../sites/name-pattern.ts";
 import type { WorkerView } from "../workers/worker.ts";
 import { clockToleranceMs } from "../protocol/auto-enroll.ts";
 import { replyMemoryMs } from "./limits.ts";
-import type { ProvenRequest } from "./request.ts";
+import type { FreshMeshKey, ProvenRequest } from "./request.ts";
 import { pair, putWorker, type World } from "./world.ts";
 
 /** Puts a worker into the world and among the changes, once, in its final form. */
@@ -85,6 +85,7 @@ export function remember(
 		outcome: answer.outcome,
 		credentialId: admitted ? fresh.credentialId : null,
 		sealed: admitted ? fresh.sealed : null,
+		...meshMemory(admitted ? request : undefined),
 		createdAt: answer.now,
 		expiresAt: admitted ? answer.now + replyMemoryMs : null,
 		credentialUsed: false,
@@ -92,6 +93,23 @@ export function remember(
 	};
 	world.priors.set(pair(tenantId, enrollmentId), prior);
 	world.changes.priors.set(pair(tenantId, enrollmentId), prior);
+}
+
+/** What the reply memory keeps of the mesh key that a request gives out. */
+export function meshMemory(request: ProvenRequest | undefined): { readonly meshKeyId: string | null; readonly sealedMesh: string | null } {
+	if (request?.mesh.kind !== "minted") return { meshKeyId: null, sealedMesh: null };
+	return { meshKeyId: request.mesh.id, sealedMesh: request.mesh.key.sealedAuthKey };
+}
+
+/** Gives the request's mesh key to its worker, in place of the one that the same enrollment got before and did not use. */
+export function giveMeshKey(world: World, { mesh }: ProvenRequest, hostId: string, former: string | null): FreshMeshKey | null {
+	if (former !== null) {
+		world.changes.meshHeld.delete(former);
+		world.changes.meshReplaced.add(former);
+	}
+	if (mesh.kind !== "minted") return null;
+	world.changes.meshHeld.set(mesh.id, { id: mesh.id, hostId });
+	return mesh.key;
 }
 
 /** Counts one use of the key (B4), and consumes a host token. */

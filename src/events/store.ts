@@ -34,7 +34,8 @@ export async function eventsAfter(sql: Sql, tail: Tail, limit: number): Promise<
 /** Deletes a bounded number of events older than an hour: every living reader has them. Returns how many went. */
 export async function pruneEvents(sql: Sql, limit: number): Promise<number> {
 	const gone = await sql`
-		delete from events where id in (
-			select id from events where at < now() - interval '1 hour' order by at limit ${limit} for update skip locked)`;
+		with old as materialized (
+			select id from events where at < now() - interval '1 hour' order by at limit ${limit} for update skip locked)
+		delete from events e using old where e.id = old.id`;
 	return gone.count;
 }

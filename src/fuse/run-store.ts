@@ -12,7 +12,7 @@ export type Run = v.InferOutput<typeof run>;
  */
 export async function claimRun(sql: Sql, leaseSeconds: number): Promise<Run | undefined> {
 	const rows = await sql`
-		with due as (
+		with due as materialized (
 			select c.tenant_id, c.id from commands c
 			join hosts h on h.tenant_id = c.tenant_id and h.id = c.host_id and (h.state <> 'DEGRADED' or c.cancel_requested_at is not null)
 			left join command_runs r on r.command_id = c.id

@@ -196,7 +196,7 @@ function outputOf(deps: Deps, hub: CommandHub, { id: commandId, tenantId, worker
 	let sequence = (runs - 1) * sequencesARun;
 	let sent: Promise<unknown> = Promise.resolve();
 	return {
-		say(line: string): void {
+		say: (line: string): void => {
 			const data = Buffer.from(`${line}\n`).subarray(0, chunkBytes).toString("base64");
 			const chunk = { commandId, sequence: sequence++, stream: "STDOUT", data };
 			// Output that cannot be stored is lost; the change it tells of is not.

@@ -102,10 +102,11 @@ export async function saveFusion(tx: Tx, from: FusionRecord, to: FusionRecord): 
 /** Takes one fusion whose next step a server has to do, until the lease ends. Of several servers each gets another. */
 export async function claimStep(sql: Sql, leaseSeconds: number): Promise<FusionRecord | undefined> {
 	const rows = await sql`
-		update fusions f set attempts = f.attempts + 1, lease_until = now() + make_interval(secs => ${leaseSeconds})
-		where f.id = (select d.id from fusions d where d.due_at <= now() and (d.lease_until is null or d.lease_until <= now())
-			order by d.due_at limit 1 for update skip locked)
-		returning ${columns(sql)}`;
+		with due as materialized (
+			select id from fusions where due_at <= now() and (lease_until is null or lease_until <= now())
+			order by due_at limit 1 for update skip locked)
+		update fusions f set attempts = f.attempts + 1, lease_until = now() + make_interval(secs => ${leaseSeconds}) from due
+		where f.id = due.id returning ${columns(sql)}`;
 	return parseFirst(row, rows);
 }
 

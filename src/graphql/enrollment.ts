@@ -1,4 +1,6 @@
+import type { FreshMeshKey } from "../enrollment/request.ts";
 import type { EnrollResult } from "../enrollment/result.ts";
+import type { RealMesh } from "../mesh/port.ts";
 import { pendingRetrySeconds } from "../enrollment/limits.ts";
 import { refusalStatus } from "../protocol/codes.ts";
 import { builder } from "./builder.ts";
@@ -59,16 +61,23 @@ const EnrollInput = builder.inputType("EnrollInput", {
 	}),
 });
 
-const MeshJoin = builder
-	.objectRef<{ provider: string; controlUrl: string; authKey: string | null; serverMeshAddress: string | null }>("MeshJoin")
-	.implement({
-		fields: (t) => ({
-			provider: t.exposeString("provider"),
-			controlUrl: t.exposeString("controlUrl"),
-			authKey: t.exposeString("authKey", { nullable: true }),
-			serverMeshAddress: t.exposeString("serverMeshAddress", { nullable: true }),
+const MeshJoin = builder.objectRef<FreshMeshKey & Pick<RealMesh, "provider" | "controlUrl">>("MeshJoin").implement({
+	description: "How the worker joins the mesh: with a single-use key, in time.",
+	fields: (t) => ({
+		provider: t.exposeString("provider"),
+		controlUrl: t.exposeString("controlUrl", { description: "Where the mesh client logs in." }),
+		authKey: t.exposeString("authKey", { nullable: true, description: "Only without a reply key." }),
+		sealedAuthKey: t.exposeString("sealedAuthKey", {
+			nullable: true,
+			description: "Only with a reply key: sealed like sealedApiKey, with the HPKE info `muster-enroll-mesh-v1`.",
 		}),
-	});
+		serverMeshAddress: t.string({
+			nullable: true,
+			description: "Where this server answers on the mesh (MUSTER_SERVER_ADDR).",
+			resolve: (_, __, { deps }) => deps.settings.serverAddress,
+		}),
+	}),
+});
 
 const Enrolled = builder.objectRef<Extract<EnrollResult, { kind: "enrolled" }>>("Enrolled").implement({
 	fields: (t) => ({
@@ -86,7 +95,13 @@ const Enrolled = builder.objectRef<Extract<EnrollResult, { kind: "enrolled" }>>(
 			description: "Where everything after this call goes; null: where this call went.",
 			resolve: (_, __, { deps }) => deps.settings.serverAddress,
 		}),
-		mesh: t.field({ type: MeshJoin, nullable: true, resolve: () => null }),
+		mesh: t.field({
+			type: MeshJoin,
+			nullable: true,
+			description: "Only for a host token, on a server that has a mesh.",
+			resolve: ({ mesh: key }, _, { deps: { mesh } }) =>
+				key === null || mesh.provider === "none" ? null : { ...key, provider: mesh.provider, controlUrl: mesh.controlUrl },
+		}),
 		heartbeatIntervalSeconds: t.int({ resolve: (_, __, { deps }) => deps.settings.heartbeatSeconds }),
 	}),
 });

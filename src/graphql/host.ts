@@ -23,7 +23,11 @@ HostRef.implement({
 		state: t.expose("state", { type: HostStateEnum }),
 		lastKnownState: t.field({ type: HostStateEnum, resolve: (host) => host.lastKnownState }),
 		worker: t.field({ type: WorkerRef, nullable: true, resolve: (host) => host.workerId }),
-		meshAddress: t.exposeString("meshAddress", { nullable: true }),
+		meshAddress: t.string({
+			nullable: true,
+			description: "Where its worker says that it is on the mesh.",
+			resolve: ({ workerId, meshAddress }) => (workerId === null ? null : meshAddress),
+		}),
 		fuseProvider: t.expose("fuseProvider", { type: FuseProviderEnum, nullable: true }),
 		tokenExpiresAt: t.loadable({
 			type: "DateTime",

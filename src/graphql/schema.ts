@@ -18,6 +18,7 @@ import "./onboarding.ts";
 import "./collision.ts";
 import "./tenant.ts";
 import "./vitals.ts";
+import "./mesh.ts";
 import "./command.ts";
 import "./command-worker.ts";
 import "./fuse.ts";

@@ -138,6 +138,14 @@ builder.mutationFields((t) => ({
 	}),
 }));
 
+const MeshReportInput = builder.inputType("MeshReportInput", {
+	description: "The worker's place on the mesh, as it sees it itself.",
+	fields: (t) => ({
+		state: t.string({ required: true, description: "The mesh client's own word, for example Running or NeedsLogin." }),
+		addresses: t.stringList({ required: true, description: "Its addresses on the mesh, the one to be reached at first." }),
+		nodeName: t.string({ description: "Its name on the mesh." }),
+	}),
+});
 const HeartbeatInput = builder.inputType("HeartbeatInput", {
 	fields: (t) => ({
 		bootId: t.string({ description: "Random, made at each start of the worker." }),
@@ -146,6 +154,7 @@ const HeartbeatInput = builder.inputType("HeartbeatInput", {
 		memoryUsedBytes: t.float(),
 		uptimeSeconds: t.float(),
 		version: t.string({ description: "Of the worker: it may be newer than the one that enrolled." }),
+		mesh: t.field({ type: MeshReportInput, description: "Left out by a worker that has no mesh." }),
 	}),
 });
 const HeartbeatPayload = builder.objectRef<{ at: number; nextInSeconds: number }>("HeartbeatPayload").implement({

@@ -8,6 +8,7 @@ import { createEndpoint } from "./endpoint.ts";
 import { createGraphiQL, graphiqlPath } from "./graphiql.ts";
 import { welcomeQuery } from "./graphiql-client.ts";
 import { type HealthCheck, live, readiness } from "./health.ts";
+import { knownDocuments } from "./known.ts";
 import { createMask } from "./mask.ts";
 import { harden, problem } from "./respond.ts";
 import type { OperationScope } from "./scope.ts";
@@ -28,6 +29,8 @@ export interface AppOptions<Principal, Context extends object> {
 	metricsHook?(route: Route, status: number): void;
 	/** More routes, asked before the 404: install script, downloads. Undefined: not mine. */
 	extraRoutes?(request: Request, pathname: string): Response | Promise<Response> | undefined;
+	/** Documents that are recognised by their exact text and run without the general pipeline. */
+	readonly known?: readonly string[];
 	/** What GraphiQL shows first. */
 	readonly graphiqlQuery?: string;
 	/** A reader of an event stream that takes nothing for this long is cut. Default 30,000. */
@@ -46,7 +49,8 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 	const createContext = (scope: OperationScope<Principal>) => options.createContext(scope);
 	const { introspection } = options.config;
 	const streamStallMs = options.streamStallMs ?? 30_000;
-	const endpoint = createEndpoint<Principal>({ schema, createContext, introspection, mask, newRequestId, streamStallMs });
+	const known = knownDocuments(schema, options.known ?? []);
+	const endpoint = createEndpoint<Principal>({ schema, createContext, introspection, mask, newRequestId, streamStallMs, known });
 	const graphiql = createGraphiQL({ title: "Muster", defaultQuery: options.graphiqlQuery ?? welcomeQuery });
 	let stopping = false;
 
@@ -93,6 +97,7 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 			endpoint.endStreams();
 		},
 		yoga: endpoint.yoga,
+		known,
 		mask,
 		newRequestId,
 		sourceOf,

@@ -1,11 +1,12 @@
 /** GraphQL over HTTP: one operation a request, event streams, and the pipeline that sockets share. */
 import type { GraphQLSchema } from "graphql";
-import { createYoga } from "graphql-yoga";
+import { createYoga, processRegularResult } from "graphql-yoga";
 import { boundedMap } from "../lib/bounded-map.ts";
 import { type EventStream, watchEventStream } from "./event-stream.ts";
+import type { KnownDocuments } from "./known.ts";
 import { liveSubscriptions } from "./live.ts";
 import type { ErrorMask } from "./mask.ts";
-import { documentLimits, documentRules, maskResults, watchRootFields } from "./plugins.ts";
+import { documentLimits, documentRules, maskResult, maskResults, watchRootFields } from "./plugins.ts";
 import { problem, restated } from "./respond.ts";
 import { endless, type HttpReply, type OperationScope } from "./scope.ts";
 
@@ -16,7 +17,20 @@ export interface EndpointOptions<Principal> {
 	readonly mask: ErrorMask;
 	newRequestId(): string;
 	readonly streamStallMs: number;
+	/** Operations that need no general pipeline. */
+	readonly known: KnownDocuments;
 }
+
+/**
+ * What clients accept that use known documents, and the type of the reply. Whoever asks in other words is answered by the general pipeline,
+ * which knows them all.
+ */
+const replyTypes: Readonly<Record<string, string>> = {
+	"*/*": "application/json",
+	"application/json": "application/json",
+	"application/graphql-response+json": "application/graphql-response+json",
+	"application/graphql-response+json, application/json": "application/graphql-response+json",
+};
 
 /** The words of GraphQL over SSE. The blank lines end an event that may be half written. */
 const stoppingEvents = "\n\nevent: complete\ndata:\n\n";
@@ -42,6 +56,28 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 		return new Response(stream.body, { status: response.status, headers: response.headers });
 	}
 
+	const contextOf = async (scope: OperationScope<Principal>) => options.createContext(scope);
+
+	/** The reply of a known operation; undefined: the general pipeline is to answer. */
+	async function quick(text: string, scope: OperationScope<Principal>): Promise<Response | undefined> {
+		const { request, http } = scope;
+		const replyType = replyTypes[request.headers.get("accept") ?? "*/*"];
+		const known = replyType === undefined ? undefined : options.known.inBody(text);
+		if (replyType === undefined || known === undefined) return undefined;
+		const context = await contextOf(scope).catch(() => undefined);
+		if (context === undefined) return undefined;
+		const result = await options.known.execute(options.known.argsOf(known, { ...scope, ...context }));
+		// Refused before any resolver ran, so nothing happens twice when the general pipeline says so in its own words.
+		if (result.data === undefined) return undefined;
+		if (result.errors === undefined) {
+			const headers = { "content-type": `${replyType}; charset=utf-8`, "cache-control": "no-store", ...http.headers };
+			return new Response(JSON.stringify(result), { status: http.status ?? 200, headers });
+		}
+		const response = processRegularResult(maskResult(options.mask, result, scope.requestId), yoga.fetchAPI, replyType);
+		response.headers.set("cache-control", "no-store");
+		return restated(response, http.status ?? response.status, http.headers);
+	}
+
 	return {
 		/** Runs one operation. */
 		async handle(request: Request, sourceAddress: string, requestId: string): Promise<Response> {
@@ -65,7 +101,10 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 					stream?.end(fellBehindEvents);
 				},
 			};
-			const response = await yoga.fetch(request, scope);
+			const [whole, text] = await read(request);
+			const answered = text === undefined ? undefined : await quick(text, scope);
+			if (answered !== undefined) return answered;
+			const response = await yoga.fetch(whole, { ...scope, request: whole });
 			if (response.headers.get("content-type")?.startsWith("text/event-stream") === true) {
 				return watch(response, (opened) => {
 					stream = opened;
@@ -87,6 +126,14 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 function isJson(request: Request): boolean {
 	const type = (request.headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase();
 	return type === "application/json";
+}
+
+/** A POST's text, and the request with its body still to be read. Other requests as they are. */
+async function read(request: Request): Promise<readonly [Request, string | undefined]> {
+	if (request.method !== "POST" || request.body === null || request.url.includes("?")) return [request, undefined];
+	const { url, method, headers, signal } = request;
+	const text = await request.text();
+	return [new Request(url, { method, headers, body: text, signal }), text];
 }
 
 function openYoga<Principal>(options: EndpointOptions<Principal>, singles: WeakSet<HttpReply>) {

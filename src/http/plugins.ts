@@ -53,23 +53,26 @@ export function documentRules(limits: DocumentLimits, introspection: boolean): o
 	];
 }
 
+/** The result with its errors masked. */
+export function maskResult(mask: ErrorMask, result: ExecutionResult, requestId: string): ExecutionResult {
+	return result.errors === undefined ? result : { ...result, errors: result.errors.map((error) => mask(error, requestId)) };
+}
+
 /** Masks the errors of every result, single or streamed, under the request id of its scope. */
 export function maskResults(mask: ErrorMask): Plugin<OperationScope<unknown>> {
-	const maskResult = (result: ExecutionResult, requestId: string): ExecutionResult =>
-		result.errors === undefined ? result : { ...result, errors: result.errors.map((error) => mask(error, requestId)) };
 	return {
 		onExecute({ context: { requestId } }) {
 			return {
 				onExecuteDone({ result, setResult }) {
-					if (isResult(result)) setResult(maskResult(result, requestId));
+					if (isResult(result)) setResult(maskResult(mask, result, requestId));
 				},
 			};
 		},
 		onSubscribe({ context: { requestId } }) {
 			return {
 				onSubscribeResult({ result, setResult }) {
-					if (isResult(result)) return setResult(maskResult(result, requestId));
-					return { onNext: (next) => next.setResult(maskResult(next.result, requestId)) };
+					if (isResult(result)) return setResult(maskResult(mask, result, requestId));
+					return { onNext: (next) => next.setResult(maskResult(mask, next.result, requestId)) };
 				},
 				onSubscribeError({ error, setError }) {
 					setError(mask(error, requestId));

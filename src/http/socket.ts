@@ -1,9 +1,11 @@
 import { type ExecutionArgs, type FormattedExecutionResult, GraphQLError } from "graphql";
-import { type Context as ProtocolContext, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer } from "graphql-ws";
+import { type Context as ProtocolContext, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type OperationResult } from "graphql-ws";
 import { MusterError } from "../errors.ts";
 import { closeCodes } from "../protocol/codes.ts";
 import type { ServeOptions, ServerSocket, SocketSession } from "../runtime/port.ts";
 import type { App } from "./app.ts";
+import type { KnownRequest } from "./known.ts";
+import { maskResult } from "./plugins.ts";
 import { endless, type OperationScope, type SocketHandle } from "./scope.ts";
 
 /** What a client sent with `connection_init`, or nothing. */
@@ -45,7 +47,10 @@ interface Connection<Principal, Context> {
 }
 
 type Extra<Principal, Context> = { readonly connection: Connection<Principal, Context> };
-type Engine = Pick<ReturnType<App<unknown, object>["yoga"]["getEnveloped"]>, "execute" | "subscribe">;
+type Engine = {
+	execute(args: ExecutionArgs): OperationResult;
+	subscribe(args: ExecutionArgs): OperationResult;
+};
 
 /** graphql-transport-ws for `ServeOptions.sockets`: same schema, rules, masking and limits as over HTTP. */
 export function createSockets<Principal, Context extends object>(
@@ -200,6 +205,8 @@ async function prepare<Principal, Context extends object>(
 				`This socket runs ${operationsMax} operations, the most it may: complete one, or open another socket`,
 			);
 		}
+		const known = app.known.inPayload(params);
+		if (known !== undefined) return knownOperation(app, known, { ...context, requestId, http: { headers: {} } });
 		// Without the upgrade request while it parses: Yoga takes a context with a request for plain HTTP, and refuses mutations on a GET.
 		const { request, ...scope } = context;
 		const engine = app.yoga.getEnveloped({ ...scope, requestId, http: { headers: {} }, params });
@@ -217,6 +224,16 @@ async function prepare<Principal, Context extends object>(
 	} catch (error) {
 		return { errors: [bare(app.mask(error, requestId))] };
 	}
+}
+
+/** A known operation: parsed and validated when the server started. What it refuses before a resolver ran is the same refusal everywhere. */
+function knownOperation<Principal, Context extends object>(
+	app: App<Principal, Context>,
+	known: KnownRequest,
+	contextValue: OperationScope<Principal> & Context,
+): Prepared {
+	const execute = async (args: ExecutionArgs) => maskResult(app.mask, await app.known.execute(args), contextValue.requestId);
+	return { args: app.known.argsOf(known, contextValue), engine: { execute, subscribe: execute } };
 }
 
 /** A refused `send` ends its operation with this; the socket is closing then, and that is all there is to know. */

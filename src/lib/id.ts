@@ -16,6 +16,7 @@ export const idPrefixes = {
 	attempt: "att",
 	alert: "alrt",
 	audit: "aud",
+	meshKey: "mkey",
 	webhook: "whk",
 	delivery: "dlv",
 	fusion: "fus",

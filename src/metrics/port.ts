@@ -11,6 +11,14 @@ export type WebhookResult = (typeof webhookResults)[number];
 export const fuseResults = ["FUSED", ...fuseOutcomes] as const;
 export type FuseResult = (typeof fuseResults)[number];
 
+/** What the mesh is asked. */
+export const meshCalls = ["mint", "expire", "nodes", "remove", "probe"] as const;
+export type MeshCall = (typeof meshCalls)[number];
+export const meshCallResults = ["ok", "refused", "failed"] as const;
+/** What minting a key came to: made, no answer, refused, or not asked because it is left alone or has too much to do. */
+export const meshMints = ["minted", "unavailable", "refused", "not-asked"] as const;
+export const meshBreakers = ["closed", "half-open", "open"] as const;
+
 /** What the domain counts. Label values are closed sets, so that no client can grow the series. */
 export interface Metrics {
 	enrollAttempt(method: EnrollmentMethod, result: Outcome | "PENDING"): void;
@@ -24,6 +32,10 @@ export interface Metrics {
 	eventLag(seconds: number): void;
 	hostsDegraded(count: number): void;
 	webhookAttempt(result: WebhookResult): void;
+	meshCall(call: MeshCall, result: (typeof meshCallResults)[number], seconds: number): void;
+	meshMint(result: (typeof meshMints)[number]): void;
+	/** What the circuit breaker is from now on. */
+	meshBreaker(state: (typeof meshBreakers)[number]): void;
 	commandEnded(kind: CommandKind, state: CommandState): void;
 	/** Commands that no worker was given yet, and how long the oldest has waited. */
 	commandQueue(depth: number, ageSeconds: number): void;

@@ -3,7 +3,7 @@ import { fuseFailureSources } from "../fuse/fusion.ts";
 import { fuseProviders } from "../hosts/lifecycle.ts";
 import { type CommandKind, commandKinds } from "../protocol/commands.ts";
 import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
-import { fuseResults, type Metrics, webhookResults } from "./port.ts";
+import { fuseResults, meshBreakers, meshCallResults, meshCalls, meshMints, type Metrics, webhookResults } from "./port.ts";
 
 /** Paths as metrics know them; everything else is `other`, so that a scanner cannot grow the series. */
 export const routes = [
@@ -60,6 +60,15 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	const lag = gauge("muster_events_lag_seconds", "Age of the newest event when it was delivered");
 	const degraded = counter("muster_degraded_hosts_total", "Hosts that became DEGRADED");
 	const webhooks = counter("muster_webhook_attempts_total", "Attempts to send a webhook by what they came to", ["result"]);
+	const mints = counter("muster_mesh_mints_total", "Mesh keys asked for by what came of it", ["result"]);
+	const meshSeconds = new Histogram({
+		name: "muster_mesh_call_seconds",
+		help: "Time that calls to the mesh took",
+		labelNames: ["call", "result"],
+		buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+		registers: [registry],
+	});
+	const breaker = gauge("muster_mesh_breaker", "1 for what the mesh's circuit breaker is", ["state"]);
 	const commands = counter("muster_commands_ended_total", "Commands by kind and how they ended", ["kind", "state"]);
 	const queueDepth = gauge("muster_commands_queued", "Commands that no worker was given yet");
 	const queueAge = gauge("muster_commands_queued_age_seconds", "How long the oldest of them has waited");
@@ -83,6 +92,9 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 	for (const reason of refusals) rejections.inc({ reason }, 0);
 	for (const route of routes) for (const status of ["2xx", "3xx", "4xx", "5xx"]) http.inc({ route, status }, 0);
 	for (const result of webhookResults) webhooks.inc({ result }, 0);
+	for (const result of meshMints) mints.inc({ result }, 0);
+	for (const call of meshCalls) for (const result of meshCallResults) meshSeconds.zero({ call, result });
+	for (const state of meshBreakers) breaker.set({ state }, state === "closed" ? 1 : 0);
 	for (const kind of Object.keys(commandKinds) as CommandKind[])
 		for (const state of ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"]) commands.inc({ kind, state }, 0);
 	for (const provider of fuseProviders) for (const outcome of fuseResults) fuses.inc({ provider, outcome: outcome.toLowerCase() }, 0);
@@ -104,6 +116,11 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		eventLag: (seconds) => lag.set(seconds),
 		hostsDegraded: (count) => degraded.inc(count),
 		webhookAttempt: (result) => webhooks.inc({ result }),
+		meshCall: (call, result, seconds) => meshSeconds.observe({ call, result }, seconds),
+		meshMint: (result) => mints.inc({ result }),
+		meshBreaker(now) {
+			for (const state of meshBreakers) breaker.set({ state }, state === now ? 1 : 0);
+		},
 		commandEnded: (kind, state) => commands.inc({ kind, state }),
 		commandQueue(depth, ageSeconds) {
 			queueDepth.set(depth);

@@ -3,7 +3,7 @@ import { outcomes, pendingReasons, refusals } from "./codes.ts";
 
 /** The worker's GraphQL documents, word for word: the server may recognise them by text. */
 export const enrollDocument =
-	"mutation Enroll($input: EnrollInput!) { enroll(input: $input) { __typename ... on Enrolled { workerId hostId name outcome apiKey sealedApiKey serverAddress heartbeatIntervalSeconds mesh { provider controlUrl authKey serverMeshAddress } } ... on EnrollmentPending { workerId heldFor: reason askAgainSeconds: retryAfterSeconds } ... on EnrollmentRejected { refusal: reason message retryAfterSeconds serverTime } } }";
+	"mutation Enroll($input: EnrollInput!) { enroll(input: $input) { __typename ... on Enrolled { workerId hostId name outcome apiKey sealedApiKey serverAddress heartbeatIntervalSeconds mesh { provider controlUrl authKey sealedAuthKey serverMeshAddress } } ... on EnrollmentPending { workerId heldFor: reason askAgainSeconds: retryAfterSeconds } ... on EnrollmentRejected { refusal: reason message retryAfterSeconds serverTime } } }";
 
 export const heartbeatDocument = "mutation Heartbeat($input: HeartbeatInput) { heartbeat(input: $input) { serverTime nextInSeconds } }";
 
@@ -27,6 +27,7 @@ export const enrollReply = v.union([
 				provider: v.string(),
 				controlUrl: v.string(),
 				authKey: v.nullable(v.string()),
+				sealedAuthKey: v.nullable(v.string()),
 				serverMeshAddress: v.nullable(v.string()),
 			}),
 		),

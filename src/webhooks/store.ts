@@ -261,10 +261,11 @@ export async function recordAttempt(tx: Tx, delivery: ClaimedDelivery, attempt: 
 /** Gives up a bounded number of a disabled webhook's waiting deliveries; the rest are given up when they are claimed. Returns how many. */
 export async function giveUpWaiting(tx: Tx, tenantId: string, webhookId: string, error: string, limit: number): Promise<number> {
 	const gone = await tx`
-		update webhook_deliveries set state = 'FAILED', next_attempt_at = null, finished_at = now(), last_error = ${error}
-		where id in (
+		with waiting as materialized (
 			select id from webhook_deliveries where tenant_id = ${tenantId} and webhook_id = ${webhookId} and state = 'PENDING'
-			limit ${limit} for update skip locked)`;
+			limit ${limit} for update skip locked)
+		update webhook_deliveries d set state = 'FAILED', next_attempt_at = null, finished_at = now(), last_error = ${error}
+		from waiting where d.id = waiting.id`;
 	return gone.count;
 }
 
@@ -278,9 +279,10 @@ export async function releaseClaim(sql: Sql, delivery: ClaimedDelivery): Promise
 /** Deletes a bounded number of deliveries that ended two weeks ago or earlier, well or badly. Returns how many went. */
 export async function pruneDeliveries(sql: Sql, limit: number): Promise<number> {
 	const gone = await sql`
-		delete from webhook_deliveries where id in (
+		with old as materialized (
 			select id from webhook_deliveries where state <> 'PENDING' and finished_at < now() - interval '14 days'
-			order by finished_at limit ${limit} for update skip locked)`;
+			order by finished_at limit ${limit} for update skip locked)
+		delete from webhook_deliveries d using old where d.id = old.id`;
 	return gone.count;
 }
 

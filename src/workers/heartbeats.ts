@@ -3,6 +3,7 @@ import type { WorkerPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import { recoverHosts } from "../hosts/hosts.ts";
 import { boundedMap } from "../lib/bounded-map.ts";
+import { type MeshReportRow, writeReports } from "../mesh/report-store.ts";
 import { type BeatRow, writeHeartbeats } from "./store.ts";
 import { minuteFilter } from "./vitals.ts";
 import { type NotedVersion, noteVersions, writeVitals } from "./vitals-store.ts";
@@ -16,6 +17,17 @@ export interface BeatInput {
 	readonly uptimeSeconds?: number | null | undefined;
 	/** The worker's own version. */
 	readonly version?: string | null | undefined;
+	/** What its mesh client says; left out by a worker that has none. */
+	readonly mesh?: MeshReport | null | undefined;
+}
+
+/** A worker's place on the mesh, as it sees it itself. */
+export interface MeshReport {
+	/** The client's own word, for example Running or NeedsLogin. */
+	readonly state: string;
+	/** Its addresses on the mesh, the one to be reached at first. */
+	readonly addresses: readonly string[];
+	readonly nodeName?: string | null | undefined;
 }
 
 /** Gathers heartbeats in memory and writes them in bulk: no heartbeat costs a transaction. */
@@ -39,6 +51,7 @@ interface Gathered {
 	readonly worker: WorkerPrincipal;
 	readonly row: BeatRow;
 	readonly version: string | null;
+	readonly mesh: MeshReportRow | null;
 }
 
 /** Opens the gatherer of one server process. */
@@ -46,6 +59,7 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 	let gathered = new Map<string, Gathered>();
 	const isFirst = minuteFilter();
 	const versions = boundedMap<string>(versionsMax);
+	const reports = boundedMap<string>(versionsMax);
 
 	/** The version a worker says, when this process has not heard it from it before. */
 	function newVersion({ worker, version }: Gathered): NotedVersion[] {
@@ -53,6 +67,17 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 		if (version === null || versions.get(key) === version) return [];
 		versions.set(key, version);
 		return [{ tenantId: worker.tenantId, workerId: worker.workerId, version }];
+	}
+
+	/** What a worker says of the mesh, when it says something else than before, or a minute has passed: another server may have heard it since. */
+	function newReport({ worker, mesh }: Gathered): MeshReportRow[] {
+		if (mesh === null) return [];
+		const key = `${worker.tenantId}\n${worker.workerId}`;
+		const { at, ...said } = mesh;
+		const text = `${Math.floor(at / 60_000)} ${JSON.stringify(said)}`;
+		if (reports.get(key) === text) return [];
+		reports.set(key, text);
+		return [mesh];
 	}
 	let timer: ReturnType<typeof setTimeout> | undefined;
 	let flushing: Promise<void> | undefined;
@@ -69,6 +94,7 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 				beats.map(({ row }) => row),
 			);
 			if (degraded.length > 0) await recoverHosts(deps, degraded);
+			await writeReports(deps.db.sql, beats.flatMap(newReport));
 			await noteVersions(deps.db.sql, beats.flatMap(newVersion));
 			const firstOfMinute = beats.filter(
 				({ worker, row }) => saysAnything(row) && isFirst(`${worker.tenantId}\n${worker.workerId}`, row.at),
@@ -102,7 +128,7 @@ export function openHeartbeats(deps: Pick<Deps, "db" | "bus" | "clock" | "mintId
 			const at = deps.clock.now();
 			const key = `${worker.tenantId}\n${worker.workerId}`;
 			if (gathered.has(key) || gathered.size < gatheredMax)
-				gathered.set(key, { worker, row: rowOf(worker, input, at), version: input.version ?? null });
+				gathered.set(key, { worker, row: rowOf(worker, input, at), version: input.version ?? null, mesh: reportOf(worker, input, at) });
 			if (gathered.size === flushCount && timer !== undefined) {
 				clearTimeout(timer);
 				timer = undefined;
@@ -135,6 +161,11 @@ function rowOf(worker: WorkerPrincipal, input: BeatInput, at: number): BeatRow {
 		memoryUsedBytes: input.memoryUsedBytes ?? null,
 		uptimeSeconds: input.uptimeSeconds ?? null,
 	};
+}
+
+function reportOf({ tenantId, workerId }: WorkerPrincipal, { mesh }: BeatInput, at: number): MeshReportRow | null {
+	if (mesh == null) return null;
+	return { tenantId, workerId, at, state: mesh.state, addresses: mesh.addresses, nodeName: mesh.nodeName ?? null };
 }
 
 function signal({ worker, row }: Gathered) {

@@ -1,9 +1,13 @@
 /** What the owner's host has: an engine with a container, its figures and events, and commands with output and input that wait. */
 import type { Db } from "../../src/db/port.ts";
+import { append } from "../../src/events/outbox.ts";
 import { reportContainerStatsDocument, reportEngineDocument, reportHostEventsDocument } from "../../src/protocol/commands.ts";
 import { type GraphQLReply, graphql, type Muster } from "../support/muster.ts";
 import { rowCount } from "../support/pipeline.ts";
 import { scriptedWorker } from "../support/scripted-worker.ts";
+import { until } from "../support/until.ts";
+import type { Bench } from "./support.ts";
+import { type Asker, must, type Owner } from "./tenant-walk-owner.ts";
 
 interface Maker {
 	readonly host: { readonly workerId: string; readonly apiKey: string };
@@ -46,8 +50,33 @@ export async function stock(server: Muster, { host, mark, db, tag, does }: Maker
 	for (const id of [shell, logs]) await connected.output(id, 0, `output of ${tag}`);
 	await connected.close();
 	const input = "mutation ($id: ID!, $data: String!) { sendCommandInput(commandId: $id, data: $data) { command { id } } }";
-	await does(input, { id: shell, data: Buffer.from(tag).toString("base64") });
-	if ((await rowCount(db, "command_input", `command_id = '${shell}'`)) === 0)
-		throw new Error("The input was taken by a worker that had left");
+	await until("input waits: the worker has left", async () => {
+		await does(input, { id: shell, data: Buffer.from(tag).toString("base64") });
+		return (await rowCount(db, "command_input", `command_id = '${shell}'`)) > 0;
+	});
 	return { containerName, image, hostId, commandIds: [ended, shell, logs] as readonly string[] };
+}
+
+/** Arguments of subscriptions that name what only the owner has. */
+export const namesOthers: readonly string[] = [
+	"hostChanged.hostIds",
+	"hostEvent.hostIds",
+	"commandChanged.hostId",
+	"commandChanged.commandIds",
+];
+
+/** A command for a tenant's host, and an event of its engine. */
+export async function work({ server }: Bench, tenant: Asker, worker: { readonly workerId: string; readonly apiKey: string }, name: string) {
+	const found = await must(server, tenant, "query ($id: ID!) { worker(id: $id) { host { id } } }", { id: worker.workerId });
+	const inspect = "mutation ($input: ContainerInput!) { inspectContainer(input: $input) { command { id } } }";
+	await must(server, tenant, inspect, { input: { hostId: found.worker.host.id, container: name } });
+	const headers = { authorization: `Bearer ${worker.apiKey}`, "muster-worker-id": worker.workerId };
+	const event = { at: "2026-11-21T05:00:00Z", type: "container", action: "start", subject: name, name, attributes: {} };
+	const { errors } = await graphql(server, reportHostEventsDocument, { input: { events: [event] } }, headers);
+	if (errors.length > 0) throw new Error(JSON.stringify(errors));
+}
+
+/** Tells of a command that the owner had from the beginning. */
+export async function tellAgain({ database }: Bench, { id: tenantId, commandIds: [commandId = ""], hostId }: Owner): Promise<void> {
+	await database.db.tx((tx) => append(tx, [{ tenantId, event: { kind: "command", commandId, hostId, state: "SUCCEEDED" } }]));
 }

@@ -67,6 +67,13 @@ test("SQL stands in stores and in src/db only", () => {
 	expect(speaking).toEqual([]);
 });
 
+test("a bounded step takes no more than its bound: a sub-select with a limit under lock may be run once a row", () => {
+	const unbounded = files
+		.filter(({ text }) => /\bin \(\s*select[^`;]*?limit \$\{[^}]*\}\s+for (no key )?update/i.test(text))
+		.map(({ path }) => path);
+	expect(unbounded).toEqual([]);
+});
+
 test("only src/db loads the PostgreSQL driver", () => {
 	const loading = files.filter(({ path, text }) => !path.startsWith("src/db/") && /from "postgres"/.test(text)).map(({ path }) => path);
 	expect(loading).toEqual([]);

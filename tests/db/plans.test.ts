@@ -99,6 +99,7 @@ function request(index: number): ProvenRequest {
 		replyKey: null,
 		sourceAddress: "192.0.2.1",
 		arrivedAt: 0,
+		mesh: { kind: "none" },
 		proof: null,
 		fresh: {
 			workerId: "",

@@ -57,20 +57,19 @@ export function runContainer(what: string, ...rest: readonly string[]): string {
 
 /** A socket before Docker's, which can go away as Docker does, and hold back answers to requests of a kind. */
 export class DockerDoor implements AsyncDisposable {
-	readonly path: string;
+	path = "";
 	/** Requests whose first line matches are done by Docker, and their answers never arrive. */
 	swallow: RegExp | undefined;
 	/** How many answers were swallowed. */
 	swallowed = 0;
-	readonly #place = mkdtempSync(join(tmpdir(), "muster-engine-door-"));
+	#place: string | undefined;
 	readonly #open = new Set<Socket>();
 	#server: Server | undefined;
 
-	constructor() {
-		this.path = join(this.#place, "docker.sock");
-	}
-
+	/** Listens, at the same place each time. */
 	async open(): Promise<void> {
+		this.#place ??= mkdtempSync(join(tmpdir(), "muster-engine-door-"));
+		this.path = join(this.#place, "docker.sock");
 		const server = createServer((near) => {
 			const far = connect(realSocket);
 			let silent = false;
@@ -112,6 +111,7 @@ export class DockerDoor implements AsyncDisposable {
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
+		if (this.#place === undefined) return;
 		await this.shut();
 		rmSync(this.#place, { recursive: true, force: true });
 	}

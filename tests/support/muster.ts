@@ -97,6 +97,8 @@ function announced(child: ChildProcess, ended: Promise<number | null>): Promise<
 export interface GraphQLReply {
 	readonly status: number;
 	readonly headers: Headers;
+	/** The body as it came. */
+	readonly text: string;
 	// biome-ignore lint/suspicious/noExplicitAny: tests read replies of many shapes; a wrong one fails the assertion
 	readonly data: any;
 	readonly errors: readonly { readonly message: string; readonly extensions?: Readonly<Record<string, unknown>> }[];
@@ -114,8 +116,9 @@ export async function graphql(
 		headers: { "content-type": "application/json", ...headers },
 		body: JSON.stringify({ query, variables }),
 	});
-	const body = (await response.json()) as { data?: unknown; errors?: GraphQLReply["errors"] };
-	return { status: response.status, headers: response.headers, data: body.data, errors: body.errors ?? [] };
+	const text = await response.text();
+	const body = JSON.parse(text) as { data?: unknown; errors?: GraphQLReply["errors"] };
+	return { status: response.status, headers: response.headers, text, data: body.data, errors: body.errors ?? [] };
 }
 
 /** The same as an admin; throws when there are errors. */

@@ -17,6 +17,8 @@ import { idMint } from "../../src/lib/id.ts";
 import type { Log } from "../../src/lib/log.ts";
 import { systemRandom } from "../../src/lib/random.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { noMesh } from "../../src/mesh/none.ts";
+import type { Mesh } from "../../src/mesh/port.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
 import { fingerprint, mintToken, sha256 } from "../../src/protocol/token.ts";
 import { createSite } from "../../src/sites/sites.ts";
@@ -36,7 +38,10 @@ export const staleSeconds = 90;
 export const sharedSecret = "the cluster's shared secret of the tests";
 
 /** Opens one on a database. Two on one database are two server processes to it. */
-export async function openPipeline(url: string): Promise<Pipeline> {
+export async function openPipeline(
+	url: string,
+	openMesh: (tools: Pick<Deps, "clock" | "log" | "metrics">) => Mesh = () => noMesh,
+): Promise<Pipeline> {
 	const logged: string[] = [];
 	const line = (event: string, fields: object = {}) => {
 		logged.push(`${event} ${JSON.stringify(fields, (_, value: unknown) => (value instanceof Error ? String(value) : value))}`);
@@ -45,10 +50,12 @@ export async function openPipeline(url: string): Promise<Pipeline> {
 	const metrics = createMetrics({ process: false });
 	const db = openDb({ url: new Secret(url), directUrl: new Secret(url), log });
 	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics, processId: randomUUID() });
+	const mesh = openMesh({ clock: systemClock, log, metrics });
 	const deps: Deps = {
 		db,
 		bus,
 		metrics,
+		mesh,
 		log,
 		clock: systemClock,
 		random: systemRandom,
@@ -76,6 +83,7 @@ export async function openPipeline(url: string): Promise<Pipeline> {
 		logged,
 		enroller: createEnroller(deps, createProver(deps), limiter),
 		async close() {
+			await mesh.close();
 			await heartbeats.close();
 			await bus.close();
 			await db.close(2_000);

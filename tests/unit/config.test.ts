@@ -41,6 +41,7 @@ test("an empty environment is a complete configuration, closed to the outside", 
 		staleSeconds: 90,
 		rateLimitPerMinute: 10,
 		lockout: { failures: 10, seconds: 900 },
+		mesh: undefined,
 		webhookPrivateAddresses: false,
 		fuseDeadlineSeconds: 120,
 		portainer: undefined,
@@ -74,13 +75,12 @@ test("every variable reaches the configuration", () => {
 		MUSTER_LOCKOUT: "5/2h",
 		MUSTER_TRUSTED_PROXIES: "10.0.0.0/8, 2001:db8::1",
 		MUSTER_WEBHOOK_PRIVATE_ADDRESSES: "on",
-		MUSTER_FUSE_DEADLINE_SECONDS: "60",
-		MUSTER_PORTAINER_URL: "https://portainer.mesh:9443/",
-		MUSTER_PORTAINER_API_KEY: "ptr_an-access-token",
-		MUSTER_PORTAINER_EDGE_URL: "http://100.64.0.2:9000",
-		MUSTER_PORTAINER_AGENT_IMAGE: "portainer/agent:2.33.5",
-		MUSTER_PORTAINER_INSECURE_TLS: "on",
-		MUSTER_MESH: "none",
+		MUSTER_MESH: "headscale",
+		MUSTER_HEADSCALE_URL: "https://mesh.example.net/",
+		MUSTER_HEADSCALE_API_KEY: secretText,
+		MUSTER_HEADSCALE_USER: "muster",
+		MUSTER_HEADSCALE_TAGS: "tag:muster, tag:robot",
+		MUSTER_HEADSCALE_PUBLIC_URL: "http://192.0.2.1:8080",
 		MUSTER_EVENT_BUS: "postgres",
 		MUSTER_INTROSPECTION: "off",
 		MUSTER_LOG_LEVEL: "debug",
@@ -102,19 +102,19 @@ test("every variable reaches the configuration", () => {
 		lockout: { failures: 5, seconds: 7_200 },
 		trustedProxies: ["10.0.0.0/8", "2001:db8::1"],
 		webhookPrivateAddresses: true,
-		fuseDeadlineSeconds: 60,
-		portainer: {
-			url: "https://portainer.mesh:9443",
-			edgeUrl: "http://100.64.0.2:9000",
-			agentImage: "portainer/agent:2.33.5",
-			insecureTls: true,
-		},
 		introspection: false,
 		log: { level: "debug", format: "json" },
 	});
+	const { apiKey, ...mesh } = config.mesh ?? { apiKey: undefined };
+	expect(mesh).toEqual({
+		url: "https://mesh.example.net",
+		publicUrl: "http://192.0.2.1:8080",
+		user: "muster",
+		tags: ["tag:muster", "tag:robot"],
+	});
+	expect(apiKey?.reveal()).toBe(secretText);
 	expect(config.database?.url.reveal()).toBe("postgres://muster:pw@db/muster");
 	expect(config.database?.directUrl.reveal()).toBe("postgresql://muster:pw@db:5433/muster");
-	expect(config.portainer?.apiKey.reveal()).toBe("ptr_an-access-token");
 	expect(config.jwtSecret?.reveal()).toBe(secretText);
 	expect(config.sharedSecret?.reveal()).toBe(secretText);
 	expect(config.autoEnrollmentKey?.reveal()).toBe(secretText);
@@ -150,12 +150,10 @@ describe("wrong values", () => {
 		["MUSTER_LOCKOUT", "10/25h", "10/15m"],
 		["MUSTER_TRUSTED_PROXIES", "10.0.0.0/8,nonsense", "CIDRs"],
 		["MUSTER_WEBHOOK_PRIVATE_ADDRESSES", "10.0.0.0/8", "on or off"],
-		["MUSTER_FUSE_DEADLINE_SECONDS", "0", "from 1 to 3600"],
 		["MUSTER_INTROSPECTION", "true", "on or off"],
 		["MUSTER_LOG_LEVEL", "trace", "debug or info or warn or error"],
 		["MUSTER_LOG_FORMAT", "xml", "text or json"],
-		["MUSTER_MESH", "headscale", "not available in this version"],
-		["MUSTER_MESH", "zerotier", "give none"],
+		["MUSTER_MESH", "zerotier", "give none or headscale"],
 		["MUSTER_EVENT_BUS", "nats", "not available in this version"],
 	])("%s=%s is refused and says what to give", (name, value, remedy) => {
 		const problems = problemsOf({ [name]: value });
@@ -193,16 +191,6 @@ describe("wrong values", () => {
 		expect(problemsOf({ MUSTER_OIDC_ISSUER: "https://a.example" })[0]).toContain("MUSTER_OIDC_AUDIENCE is not given");
 		expect(problemsOf({ MUSTER_OIDC_AUDIENCE: "a" })[0]).toContain("MUSTER_OIDC_ISSUER is not given");
 		expect(problemsOf({ DATABASE_DIRECT_URL: "postgres://a/b" })[0]).toContain("DATABASE_URL is not given");
-		expect(problemsOf({ MUSTER_PORTAINER_URL: "https://a.example" })[0]).toContain("MUSTER_PORTAINER_API_KEY is not given");
-		expect(problemsOf({ MUSTER_PORTAINER_API_KEY: "ptr_abcdefgh" })[0]).toContain("MUSTER_PORTAINER_URL is not given");
-		expect(problemsOf({ MUSTER_PORTAINER_INSECURE_TLS: "on" })[0]).toContain("MUSTER_PORTAINER_URL is not given");
-	});
-
-	test("agents are never sent to localhost, which is another machine for each of them (H11)", () => {
-		const env = { MUSTER_PORTAINER_URL: "http://localhost:9000", MUSTER_PORTAINER_API_KEY: "ptr_abcdefgh" };
-		expect(problemsOf(env)[0]).toContain("MUSTER_PORTAINER_EDGE_URL");
-		expect(accepted({ ...env, MUSTER_PORTAINER_EDGE_URL: "http://10.0.0.1:9000" }).portainer?.edgeUrl).toBe("http://10.0.0.1:9000");
-		expect(problemsOf({ ...env, MUSTER_PORTAINER_EDGE_URL: "http://localhost:9000" })[0]).toStartWith("MUSTER_PORTAINER_EDGE_URL");
 	});
 });
 
@@ -225,7 +213,7 @@ describe("unknown variables", () => {
 	});
 
 	test("a variable of a part this version lacks is a problem, not ignored", () => {
-		for (const name of ["MUSTER_HEADSCALE_URL", "NATS_URL"]) {
+		for (const name of ["NATS_URL", "NATS_URL_FILE"]) {
 			expect(problemsOf({ [name]: "x" })).toEqual([
 				expect.stringContaining(`${name} is given: what it is for is not available in this version`),
 			]);
@@ -263,5 +251,45 @@ describe("_FILE twins", () => {
 			/^MUSTER_JWT_SECRET_FILE is "\/missing": that file cannot be read \(ENOENT/,
 		);
 		expect(problemsOf({ MUSTER_JWT_SECRET_FILE: "/empty" }, readFile)[0]).toContain("that file is empty");
+	});
+});
+
+describe("the mesh (H6, H7)", () => {
+	const whole = {
+		MUSTER_MESH: "headscale",
+		MUSTER_HEADSCALE_URL: "http://mesh:8080",
+		MUSTER_HEADSCALE_API_KEY: secretText,
+		MUSTER_HEADSCALE_TAGS: "tag:muster",
+	};
+
+	test("workers are told the URL that the server uses, unless they need another", () => {
+		expect(accepted(whole).mesh).toMatchObject({ publicUrl: "http://mesh:8080", user: undefined, tags: ["tag:muster"] });
+	});
+
+	test("everything that is missing is said at once", () => {
+		const problems = problemsOf({ MUSTER_MESH: "headscale" }).join("\n");
+		for (const name of ["MUSTER_HEADSCALE_URL", "MUSTER_HEADSCALE_API_KEY", "MUSTER_HEADSCALE_USER"]) expect(problems).toContain(name);
+		expect(problemsOf({ ...whole, MUSTER_HEADSCALE_TAGS: "" })).toHaveLength(1);
+	});
+
+	test.each(["MUSTER_HEADSCALE_URL", "MUSTER_HEADSCALE_TAGS"] as const)("%s without a mesh is said: it would be ignored", (name) => {
+		expect(problemsOf({ [name]: whole[name] })).toEqual([`${name} is given without a mesh: set MUSTER_MESH=headscale, or unset it`]);
+	});
+
+	test.each([
+		["MUSTER_HEADSCALE_URL", "mesh:8080", "give a URL"],
+		["MUSTER_HEADSCALE_USER", "4robots", "for example muster"],
+		["MUSTER_HEADSCALE_TAGS", "muster", "tag:muster"],
+		["MUSTER_HEADSCALE_PUBLIC_URL", "mesh", "give a URL"],
+		["MUSTER_HEADSCALE_API_KEY", "short", "16 or more"],
+	])("%s=%s is refused with the form to give", (name, value, remedy) => {
+		const problems = problemsOf({ ...whole, [name]: value });
+		expect(problems).toHaveLength(1);
+		expect(problems[0]).toContain(name);
+		expect(problems[0]).toContain(remedy);
+	});
+
+	test("a mesh that is none is one problem, not one for each of its variables", () => {
+		expect(problemsOf({ ...whole, MUSTER_MESH: "tailscale" })).toHaveLength(1);
 	});
 });

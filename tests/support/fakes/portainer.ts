@@ -72,7 +72,10 @@ export async function fakePortainer(): Promise<FakePortainer> {
 
 	async function create(body: Uint8Array, type: string): Promise<Answer> {
 		const form = await new Response(new Uint8Array(body), { headers: { "content-type": type } }).formData();
-		const field = (name: string) => String(form.get(name) ?? "");
+		const field = (name: string) => {
+			const value = form.get(name);
+			return typeof value === "string" ? value : "";
+		};
 		if (field("EndpointCreationType") !== "4") return refuse(400, "Invalid request payload", "Invalid environment type value");
 		if (field("ContainerEngine") !== "docker") return refuse(400, "Invalid request payload", "a newer one takes this for Kubernetes");
 		if (field("URL") === "") return refuse(400, "Invalid request payload", "URL cannot be empty");

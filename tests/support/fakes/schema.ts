@@ -18,7 +18,7 @@ export const schema: GraphQLSchema = buildSchema(`
 		name: String! requestedId: String hostname: String! machineUid: String! platform: String version: String labels: [LabelInput!]
 	}
 	input EnrollInput { enrollmentId: String! credential: EnrollCredential! worker: WorkerFactsInput! replyKey: String }
-	type MeshJoin { provider: String! controlUrl: String! authKey: String serverMeshAddress: String }
+	type MeshJoin { provider: String! controlUrl: String! authKey: String sealedAuthKey: String serverMeshAddress: String }
 	type Enrolled {
 		workerId: ID! hostId: ID! name: String! outcome: Outcome! apiKey: String sealedApiKey: String serverAddress: String mesh: MeshJoin
 		heartbeatIntervalSeconds: Int!

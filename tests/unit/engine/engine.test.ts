@@ -8,6 +8,7 @@ import { engineTime } from "../../../src/engine/logs.ts";
 import { coresBetween, type StatsSample } from "../../../src/engine/stats.ts";
 import type { EngineRequest, EngineTransport } from "../../../src/engine/transport.ts";
 import { negotiate } from "../../../src/engine/version.ts";
+import { failureOf } from "../../support/failure.ts";
 
 test.each([
 	["1.41", "1.12", "1.41"],
@@ -133,11 +134,3 @@ test("H10: events come through cuts in the middle of a letter, and what is no ev
 	const events = await Array.fromAsync(await engineEvents(engine, {}, undefined));
 	expect(events.map(({ Action, Actor }) => [Action, Actor.Attributes])).toEqual([["start", { name: "ä" }]]);
 });
-
-/** What a promise rejects with. */
-function failureOf(work: Promise<unknown>): Promise<unknown> {
-	return work.then(
-		() => "no failure",
-		(error: unknown) => error,
-	);
-}

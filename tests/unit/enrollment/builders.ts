@@ -67,6 +67,7 @@ export function facts(change: Partial<Facts> = {}): Facts {
 		prior: undefined,
 		host: undefined,
 		auto: undefined,
+		mesh: "none",
 		sourceAllowed: true,
 		staleMs,
 		...change,
@@ -75,7 +76,7 @@ export function facts(change: Partial<Facts> = {}): Facts {
 
 /** Machine uid-a, hostname host-a, by key_a, arrived just now. */
 export function request(
-	change: Partial<Pick<ProvenRequest, "keyId" | "replyKey" | "arrivedAt" | "proof">> = {},
+	change: Partial<Pick<ProvenRequest, "keyId" | "replyKey" | "arrivedAt" | "proof" | "mesh">> = {},
 	claim: Partial<WorkerClaim> = {},
 ): ProvenRequest {
 	return {
@@ -87,6 +88,7 @@ export function request(
 		sourceAddress: "192.0.2.1",
 		arrivedAt: now,
 		proof: null,
+		mesh: { kind: "none" },
 		claim: {
 			name: "name-a",
 			requestedId: null,

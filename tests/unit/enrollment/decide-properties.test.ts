@@ -59,6 +59,7 @@ const facts: fc.Arbitrary<Facts> = fc.record({
 	auto: maybe(
 		fc.record({ enabled: fc.boolean(), nonceSeen: fc.boolean(), credentialLive: fc.boolean(), toleranceMs: fc.constant(300_000) }),
 	),
+	mesh: fc.constantFrom("none", "ready", "missing"),
 	sourceAllowed: fc.boolean(),
 	staleMs: fc.constant(staleMs),
 });

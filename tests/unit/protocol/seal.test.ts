@@ -45,6 +45,14 @@ describe("a sealed reply (G6)", () => {
 		expect(await failureOf(open(pair.privateKey, enrollmentId.replace("0", "1"), sealed))).toBeInstanceOf(Error);
 	});
 
+	test("of one purpose is not opened as the other: an API key and a mesh key cannot be swapped", async () => {
+		const apiKey = await seal(pair.publicKey, enrollmentId, "an API key");
+		const meshKey = await seal(pair.publicKey, enrollmentId, "a mesh key", "meshKey");
+		expect(await failureOf(open(pair.privateKey, enrollmentId, apiKey, "meshKey"))).toBeInstanceOf(Error);
+		expect(await failureOf(open(pair.privateKey, enrollmentId, meshKey))).toBeInstanceOf(Error);
+		expect(await open(pair.privateKey, enrollmentId, meshKey, "meshKey")).toBe("a mesh key");
+	});
+
 	test("is not opened by another private key", async () => {
 		const sealed = await seal(pair.publicKey, enrollmentId, "a credential");
 		expect(await failureOf(open((await generateReplyKey()).privateKey, enrollmentId, sealed))).toBeInstanceOf(Error);

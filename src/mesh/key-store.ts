@@ -1,0 +1,129 @@
+import * as v from "valibot";
+import type { Sql, Tx } from "../db/port.ts";
+import { count, parseRows } from "../db/rows.ts";
+
+/** Writes down that a key is going to be asked for. Throws a unique violation when another has the very same expiration. */
+export async function insertIntent(
+	sql: Sql,
+	key: {
+		readonly id: string;
+		readonly tenantId: string;
+		readonly hostId: string;
+		readonly enrollmentId: string;
+		readonly expiration: string;
+		/** After this nobody is coming any more for a key that was given to no one. */
+		readonly orphanSeconds: number;
+	},
+): Promise<void> {
+	await sql`
+		insert into mesh_keys (id, tenant_id, host_id, enrollment_id, expiration, state, created_at, attempts, next_attempt_at)
+		values (${key.id}, ${key.tenantId}, ${key.hostId}, ${key.enrollmentId}, ${key.expiration}, 'minting', now(), 0,
+			now() + ${key.orphanSeconds} * interval '1 second')`;
+}
+
+/** Notes the mesh's id of a key; false when housekeeping has given it up meanwhile. The row count is the answer. */
+export async function noteMinted(sql: Sql, id: string, remoteId: string): Promise<boolean> {
+	const rows =
+		await sql`update mesh_keys set remote_id = ${remoteId}, state = case when state = 'minting' then 'minted' else state end where id = ${id} returning state`;
+	return rows[0]?.["state"] === "minted";
+}
+
+/** Forgets a key that was never made. */
+export async function forgetIntent(sql: Sql, id: string): Promise<void> {
+	await sql`delete from mesh_keys where id = ${id} and state = 'minting'`;
+}
+
+/** Hands a key that nobody was given to housekeeping, which expires it; one that was given away is left alone. Several at once are one. */
+export async function endUnheld(sql: Sql, id: string): Promise<void> {
+	await sql`update mesh_keys set state = 'ending', next_attempt_at = now() where id = ${id} and state in ('minting', 'minted')`;
+}
+
+/** Locks keys that may be given out, in id order; those that housekeeping has taken back are left out. */
+export async function lockMinted(tx: Tx, ids: readonly string[]): Promise<readonly string[]> {
+	if (ids.length === 0) return [];
+	const rows = await tx`
+		select id from mesh_keys where id = any (${[...ids]}::text[]) and state = 'minted' order by id limit ${ids.length} for update`;
+	return parseRows(v.object({ id: v.string() }), rows).map(({ id }) => id);
+}
+
+/** A key that goes to a worker. */
+export interface HeldKey {
+	readonly id: string;
+	readonly hostId: string;
+}
+
+/** Gives keys out, and ends those that they replace. The caller holds the lock on the ones given out. Returns how many were given out. */
+export async function holdKeys(tx: Tx, held: readonly HeldKey[], replaced: readonly string[]): Promise<number> {
+	if (replaced.length > 0) {
+		await tx`update mesh_keys set state = 'ending', next_attempt_at = now() where id = any (${[...replaced]}::text[]) and state in ('minted', 'held')`;
+	}
+	if (held.length === 0) return 0;
+	const rows = await tx`
+		update mesh_keys k set state = 'held', held_at = now(), host_id = r."hostId", next_attempt_at = now()
+		from jsonb_to_recordset(${tx.json(held as never)}) as r (id text, "hostId" text)
+		where k.id = r.id and k.state = 'minted' returning k.id`;
+	return rows.length;
+}
+
+const claimed = v.object({
+	id: v.string(),
+	remoteId: v.nullable(v.string()),
+	expiration: v.string(),
+	attempts: count,
+	wasHeld: v.boolean(),
+	hostGone: v.boolean(),
+	ended: v.boolean(),
+});
+/** A key that housekeeping has to see to. */
+export type ClaimedKey = v.InferOutput<typeof claimed>;
+
+/**
+ * Claims keys that nobody came for, that are to end, or whose host is gone; longest due first. Of several servers one gets each, and whoever
+ * dies with one leaves it to be claimed again when its lease is over. From here on no worker is given it.
+ */
+export async function claimDue(sql: Sql, limit: number, leaseSeconds: number): Promise<ClaimedKey[]> {
+	const rows = await sql`
+		with due as materialized (
+			select id from mesh_keys where (state in ('minting', 'minted', 'ending') or host_id is null) and next_attempt_at <= now()
+			order by next_attempt_at, id limit ${limit} for update skip locked
+		)
+		update mesh_keys k set state = case when state in ('minting', 'minted') then 'ending' else state end, attempts = attempts + 1,
+			next_attempt_at = now() + ${leaseSeconds} * interval '1 second'
+		from due where k.id = due.id
+		returning k.id, k.remote_id, k.expiration, k.attempts, k.held_at is not null as was_held, k.host_id is null as host_gone,
+			k.state = 'ended' as ended`;
+	return parseRows(claimed, rows);
+}
+
+/** What became of a claimed key. */
+export type KeyStep =
+	/** Nobody can use it, and nothing is left of it. */
+	| { readonly kind: "forget" }
+	/** Nobody can use it; a node may be there that joined with it. */
+	| { readonly kind: "ended" }
+	| { readonly kind: "again"; readonly afterMs: number };
+
+/** Records a step, unless the key was claimed anew since. */
+export async function recordStep(sql: Sql, key: Pick<ClaimedKey, "id" | "attempts">, step: KeyStep): Promise<void> {
+	const mine = sql`id = ${key.id} and attempts = ${key.attempts}`;
+	switch (step.kind) {
+		case "forget":
+			await sql`delete from mesh_keys where ${mine}`;
+			return;
+		case "ended":
+			await sql`update mesh_keys set state = 'ended', next_attempt_at = now() where ${mine} and state in ('ending', 'held')`;
+			return;
+		case "again":
+			await sql`update mesh_keys set next_attempt_at = now() + ${step.afterMs}::double precision * interval '1 millisecond' where ${mine}`;
+			return;
+	}
+}
+
+/** The hosts of a tenant's keys, by the mesh's ids of them. */
+export async function hostsOfKeys(sql: Sql, tenantId: string, remoteIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+	const rows = await sql`
+		select remote_id, host_id from mesh_keys
+		where tenant_id = ${tenantId} and remote_id = any (${[...remoteIds]}::text[]) and host_id is not null and held_at is not null
+		limit ${remoteIds.length}`;
+	return new Map(parseRows(v.object({ remoteId: v.string(), hostId: v.string() }), rows).map(({ remoteId, hostId }) => [remoteId, hostId]));
+}
