@@ -81,7 +81,9 @@ function CollisionCard({ worker, changed }: { readonly worker: Held; readonly ch
 				<tbody>
 					{incumbent.map(([name, left], index) => {
 						const right = claimant[index]?.[1];
-						const isSame = text(left) === text(right);
+						if (left == null && right == null) return null;
+						// What only one of the two said is no difference between them.
+						const isSame = left == null || right == null || text(left) === text(right);
 						return (
 							<tr key={name} class={isSame ? "same" : "differs"}>
 								<th scope="row">

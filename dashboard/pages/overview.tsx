@@ -13,9 +13,9 @@ import { Empty, Head, Panel, Problem } from "../parts/bits.tsx";
 import { Sparkline } from "../parts/sparkline.tsx";
 
 type Counts = ResultOf<typeof overviewQuery>;
-/** Points of a live line: five minutes in steps of five seconds. */
-const points = 60;
-const stepMs = 5_000;
+/** Points of a live line: three minutes in steps of two seconds. */
+const points = 90;
+const stepMs = 2_000;
 const attemptsShown = 12;
 
 /** The fleet at a glance. */
@@ -153,7 +153,7 @@ function Rate({ title, rate, tone = "line" }: { readonly title: string; readonly
 	);
 }
 
-/** Counts events in steps of five seconds; what was before the page was opened is unknown and stays empty. */
+/** Counts events in steps; what was before the page was opened is unknown and stays empty. */
 function useRate(): RateView {
 	const counter = useRef(0);
 	const [values, setValues] = useState<readonly (number | null)[]>(() => Array.from({ length: points }, () => null));

@@ -4,9 +4,18 @@ import { Ago } from "./bits.tsx";
 
 /** One a line, newest first; a refusal says why and what to do. */
 export function Attempts({ list, named = true }: { readonly list: readonly Attempt[]; readonly named?: boolean }) {
+	// A worker that is held asks again every few seconds: the newest time says all.
+	const held = new Set<string>();
+	const shown = list.filter((attempt) => {
+		if (attempt.accepted || attempt.reason !== null) return true;
+		const name = attempt.claimedName ?? "";
+		const isNew = !held.has(name);
+		held.add(name);
+		return isNew;
+	});
 	return (
 		<ol class="attempts">
-			{list.map((attempt) => (
+			{shown.map((attempt) => (
 				<AttemptLine key={attempt.id} attempt={attempt} named={named} />
 			))}
 		</ol>
@@ -21,7 +30,7 @@ function AttemptLine({ attempt, named }: { readonly attempt: Attempt; readonly n
 			<i aria-hidden="true" />
 			<div>
 				<p>
-					{named ? <strong>{attempt.claimedName === "" ? "(no name)" : attempt.claimedName}</strong> : null}
+					{named ? <strong>{attempt.claimedName === "" || attempt.claimedName === null ? "(no name)" : attempt.claimedName}</strong> : null}
 					<span>{words?.what ?? outcomeWords(attempt)}</span>
 					{reason === null ? null : <code>{reason}</code>}
 				</p>

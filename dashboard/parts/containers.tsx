@@ -142,7 +142,9 @@ function Line({
 				<br />
 				<small class="quiet">{container.status}</small>
 			</td>
-			<td class="id">{container.image}</td>
+			<td class="id" title={container.image}>
+				{container.image.replace(/^sha256:([0-9a-f]{12})[0-9a-f]+$/, "$1")}
+			</td>
 			<td class="figure">
 				{now === undefined ? <span class="quiet">–</span> : now.cpuCores.toFixed(2)}
 				{metrics.length < 2 ? null : <Sparkline values={metrics.map(({ cpuCores }) => cpuCores)} label={`CPU of ${name}, the last hour`} />}

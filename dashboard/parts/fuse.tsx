@@ -63,7 +63,7 @@ export function FuseButton({ host, changed }: { readonly host: Host; readonly ch
 				>
 					{isFusing ? (
 						<>
-							<p class="warning">
+							<p class="caution">
 								<b>From then on containers on this host can be made, stopped and removed from here</b>, by every admin of this tenant.
 								Whoever controls Docker controls the machine.
 							</p>

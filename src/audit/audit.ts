@@ -15,11 +15,16 @@ export interface AuditRecord {
 /** Most words of a search that count: more find nothing more. */
 const searchWordsMax = 16;
 
-/** The words of a search, in lower case, letters and digits only: nothing in them means something to PostgreSQL. Pure. */
+/**
+ * The words of a search: ASCII letters in lower case, and nothing that means something to PostgreSQL in them. ASCII alone tells where a word ends, as in
+ * the index, whatever the database's locale. Pure.
+ */
 export function searchWords(search: string): readonly string[] {
-	const words = search
+	const plain = search
 		.slice(0, 500)
-		.toLowerCase()
-		.split(/[^\p{L}\p{N}]+/u);
+		.toWellFormed()
+		.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+	// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters end a word like any other sign
+	const words = plain.split(/[\x00-\x2f\x3a-\x60\x7b-\x7f]+/);
 	return words.filter((word) => word !== "").slice(0, searchWordsMax);
 }

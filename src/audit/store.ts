@@ -44,7 +44,8 @@ function where(sql: Sql, tenantId: string, { words = [] }: AuditFilter) {
 		words.length === 0
 			? sql``
 			: sql`and array_to_tsvector(string_to_array(btrim(regexp_replace(
-				lower(left(action || ' ' || actor || ' ' || subject || ' ' || coalesce(detail::text, ''), 500)), '[^[:alnum:]]+', ' ', 'g')), ' '))
+				lower(left(action || ' ' || actor || ' ' || subject || ' ' || coalesce(detail::text, ''), 500) collate "C"),
+				'[\\x01-\\x2f\\x3a-\\x60\\x7b-\\x7f]+', ' ', 'g')), ' '))
 				@@ ${words.map((word) => `'${word}':*`).join(" & ")}::tsquery`
 	}`;
 }

@@ -39,7 +39,14 @@ export async function stageFleet(server: Muster): Promise<Stage> {
 
 	async function start(siteCode: string, token: string, name: string, more: Readonly<Record<string, string>> = {}): Promise<RunningWorker> {
 		const machine = new Machine();
-		const settings = { MUSTER_URL: server.url, MUSTER_SITE_CODE: siteCode, MUSTER_ENROLL_TOKEN: token, MUSTER_WORKER_NAME: name, ...more };
+		const settings = {
+			MUSTER_URL: server.url,
+			MUSTER_SITE_CODE: siteCode,
+			MUSTER_ENROLL_TOKEN: token,
+			MUSTER_WORKER_NAME: name,
+			MUSTER_DOCKER_SOCKET: "off",
+			...more,
+		};
 		const worker = await runWorker(machine, [], settings);
 		undo.push(async () => {
 			await worker[Symbol.asyncDispose]();
@@ -82,7 +89,8 @@ export async function stageFleet(server: Muster): Promise<Stage> {
 			const name = `sorter-${crypto.randomUUID().slice(0, 4)}`;
 			await start("berlin", next, name);
 			await page.getByText(name).first().waitFor();
-			await page.locator(".spark .stroke[d*='L']").first().waitFor({ state: "attached" });
+			// Twelve points of the live line.
+			await page.waitForFunction(() => (document.querySelector(".spark .stroke")?.getAttribute("d")?.split("L").length ?? 0) > 12);
 		},
 		async aRefusal(page) {
 			const name = `lift-${crypto.randomUUID().slice(0, 4)}`;
