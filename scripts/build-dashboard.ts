@@ -77,8 +77,12 @@ async function changedAtMs(path: string): Promise<number> {
 }
 
 if (import.meta.main) {
-	if (process.argv.includes("--if-needed")) await ensureDashboard();
-	else {
+	if (process.argv.includes("--if-needed")) {
+		// A checkout that is not ours to write in, or a bundler that fails, is no reason to have no server.
+		await ensureDashboard().catch((error: unknown) => {
+			process.stderr.write(`Cannot build the dashboard, so the server starts with what is there: ${String(error)}\n`);
+		});
+	} else {
 		const { zippedBytes } = await buildDashboard();
 		process.stderr.write(`Built dist/dashboard: ${(zippedBytes / 1024).toFixed(1)} KB compressed\n`);
 	}
