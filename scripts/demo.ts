@@ -1,6 +1,6 @@
 /**
  * `npm run demo`: the whole story in one terminal, with the public API and the compiled worker only. Ends 0 when every step showed its evidence,
- * 1 with a sentence when one did not, 130 or 143 when told to stop. Leaves no process and no directory behind.
+ * 1 with a sentence when one did not, 64 for an unknown argument, 69 when `--mesh` lacks a program, 130 or 143 when told to stop. Leaves no process and no directory behind.
  */
 import { mkdtempSync, chmodSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -10,6 +10,8 @@ import process from "node:process";
 import { removeDataDir } from "../src/db/embedded-files.ts";
 import { exitCodes } from "../src/protocol/codes.ts";
 import { complain, Interrupted, print } from "./demo/stage.ts";
+import { findParts } from "./demo/mesh-parts.ts";
+import { tellMesh } from "./demo/mesh.ts";
 import { type Props, tell } from "./demo/story.ts";
 
 const interruption = new AbortController();
@@ -17,9 +19,19 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 // A reader that has gone away (`npm run demo | head`) ends the demo like a signal does.
 process.stdout.on("error", () => interruption.abort(new Interrupted("SIGPIPE")));
 
+const args = process.argv.slice(2);
 process.exit(await demo());
 
 async function demo(): Promise<number> {
+	if (args.some((arg) => arg !== "--mesh")) {
+		complain(`Unknown argument "${args.find((arg) => arg !== "--mesh")}": npm run demo, or npm run demo -- --mesh`);
+		return exitCodes.usage;
+	}
+	const parts = args.length > 0 ? findParts() : undefined;
+	if (parts !== undefined && "missing" in parts) {
+		complain(parts.missing);
+		return exitCodes.unavailable;
+	}
 	const startedMs = performance.now();
 	const home = mkdtempSync(join(tmpdir(), "muster-demo-"));
 	// PostgreSQL refuses root, so another account has to get to the data directory below.
@@ -27,7 +39,7 @@ async function demo(): Promise<number> {
 	const props: Props = { home, dataDir: join(home, "data"), signal: interruption.signal, onEnd: [] };
 	let code: number = exitCodes.ok;
 	try {
-		await tell(props);
+		await (parts === undefined ? tell(props) : tellMesh(props, parts));
 	} catch (error) {
 		code = report(interruption.signal.aborted ? interruption.signal.reason : error);
 	}

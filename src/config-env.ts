@@ -20,7 +20,11 @@ const workerVariables = [
 	"MUSTER_LABELS",
 	"MUSTER_STATE_DIR",
 	"MUSTER_METRICS_PORT",
+	"MUSTER_MESH_MODE",
 	"MUSTER_MESH_STATE_DIR",
+	"MUSTER_MESH_SOCKET",
+	"MUSTER_TAILSCALE",
+	"MUSTER_TAILSCALED",
 ];
 
 /** Reads every known variable; what is wrong is added to `problems` and left out of the result. An empty value counts as unset. */

@@ -1,4 +1,4 @@
-import { absent, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
+import { absent, isSet, notAvailable, type ReadFile, readVariables, unknownVariables } from "./config-env.ts";
 import {
 	addressField,
 	base64KeyField,
@@ -25,6 +25,7 @@ import type { HeadscaleConfig } from "./mesh/headscale.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { ListenAddress } from "./lib/address.ts";
+import type { Retention } from "./retention.ts";
 
 /** The server's configuration, parsed once from the environment (DESIGN.md, server variables) and frozen. */
 export interface Config {
@@ -69,6 +70,8 @@ export interface Config {
 	/** CIDRs whose X-Forwarded-For is believed. */
 	readonly trustedProxies: readonly string[];
 	readonly introspection: boolean;
+	/** How long records are kept. */
+	readonly retention: Retention;
 	readonly log: { readonly level: LogLevel; readonly format: LogFormat };
 }
 
@@ -117,6 +120,10 @@ const fields = {
 	MUSTER_HEADSCALE_PUBLIC_URL: urlField(),
 	MUSTER_EVENT_BUS: oneOf(["postgres"], ["nats"]),
 	MUSTER_INTROSPECTION: switchField(),
+	MUSTER_RETENTION_ATTEMPTS_DAYS: wholeNumberField(1, 36_500, "days"),
+	MUSTER_RETENTION_ATTEMPTS_MAX: wholeNumberField(1_000, 1_000_000_000, "attempts"),
+	MUSTER_RETENTION_AUDIT_DAYS: wholeNumberField(1, 36_500, "days"),
+	MUSTER_RETENTION_ALERTS_DAYS: wholeNumberField(1, 36_500, "days"),
 	MUSTER_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]),
 	MUSTER_LOG_FORMAT: oneOf(["text", "json"]),
 } satisfies Record<string, Field<unknown>>;
@@ -143,6 +150,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "MUSTER_OIDC_CLIENT_ID", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
+	if (isSet(env, "MUSTER_API_LISTEN") && !isSet(env, "MUSTER_SERVER_ADDR")) {
+		problems.push("MUSTER_SERVER_ADDR is not given: with MUSTER_API_LISTEN workers have to be told where that is, set it to its address");
+	}
 	problems.push(...absent(env, "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY"));
 	for (const name of ["API_KEY", "EDGE_URL", "AGENT_IMAGE", "INSECURE_TLS"])
 		problems.push(...absent(env, `MUSTER_PORTAINER_${name}`, "MUSTER_PORTAINER_URL"));
@@ -179,6 +189,12 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		fuseDeadlineSeconds: values.MUSTER_FUSE_DEADLINE_SECONDS ?? 120,
 		portainer: portainerOf(values),
 		introspection: values.MUSTER_INTROSPECTION ?? true,
+		retention: Object.freeze({
+			attemptsDays: values.MUSTER_RETENTION_ATTEMPTS_DAYS ?? 90,
+			attemptsMax: values.MUSTER_RETENTION_ATTEMPTS_MAX ?? 5_000_000,
+			auditDays: values.MUSTER_RETENTION_AUDIT_DAYS ?? 400,
+			alertsDays: values.MUSTER_RETENTION_ALERTS_DAYS ?? 90,
+		}),
 		log: Object.freeze({ level: values.MUSTER_LOG_LEVEL ?? "info", format: values.MUSTER_LOG_FORMAT ?? "text" }),
 	};
 	return { ok: true, config: Object.freeze(config) };

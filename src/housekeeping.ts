@@ -9,14 +9,15 @@ import { pruneEvents } from "./events/store.ts";
 import { pruneFusions } from "./fuse/store.ts";
 import { pruneHostEvents } from "./inventory/events-store.ts";
 import { sweepStaleHosts } from "./hosts/hosts.ts";
+import { inSteps, prune, type Retention } from "./retention.ts";
 import { pruneDeliveries } from "./webhooks/store.ts";
 
-/** Rows taken in one pruning step: short enough to hold no lock long. */
-const pruneMax = 1_000;
+/** Commands that one round ends at most. */
+const sweepMax = 1_000;
 
 /** Starts the timed work of one server process: stale hosts, what has
  * had its time, and alerts about what ends soon or was left on. Several servers may do it at once. Returns what stops it. */
-export function startHousekeeping(deps: Deps): () => Promise<void> {
+export function startHousekeeping(deps: Deps, retention: Retention): () => Promise<void> {
 	const { staleSeconds } = deps.settings;
 	let running: Promise<void> | undefined;
 
@@ -26,13 +27,14 @@ export function startHousekeeping(deps: Deps): () => Promise<void> {
 	async function work(): Promise<void> {
 		const degraded = deps.clock.monotonic() < sweepFrom ? 0 : await sweepStaleHosts(deps, staleSeconds);
 		if (degraded > 0) deps.metrics.hostsDegraded(degraded);
-		await pruneReplies(deps.db.sql, deps.clock.now(), pruneMax);
-		await pruneEvents(deps.db.sql, pruneMax);
-		await pruneDeliveries(deps.db.sql, pruneMax);
-		await pruneFusions(deps.db.sql, pruneMax);
-		await pruneNonces(deps.db.sql, pruneMax);
-		await sweepCommands(deps, pruneMax);
-		await pruneHostEvents(deps.db.sql, pruneMax);
+		await inSteps((limit) => pruneReplies(deps.db.sql, deps.clock.now(), limit));
+		await inSteps((limit) => pruneEvents(deps.db.sql, limit));
+		await inSteps((limit) => pruneDeliveries(deps.db.sql, limit));
+		await inSteps((limit) => pruneFusions(deps.db.sql, limit));
+		await inSteps((limit) => pruneNonces(deps.db.sql, limit));
+		await inSteps((limit) => pruneHostEvents(deps.db.sql, limit));
+		await sweepCommands(deps, sweepMax);
+		await prune(deps, retention);
 		await warnOfExpiringKeys(deps);
 		await warnOfLeftOn(deps, deps.settings.autoEnrollmentAlertHours);
 	}

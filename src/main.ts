@@ -95,12 +95,12 @@ async function announce(server: Server, settings: Config, chosen: Runtime, log: 
 	const keyFile = settings.database === undefined ? await quickStart(server.deps, dataDir) : undefined;
 	const enroll =
 		keyFile === undefined
-			? `rotateSiteKey on ${server.url}/graphql gives a key; then: npm run worker -- --url ${server.url} --site-code CODE --worker-name ${quote(hostname())} --enroll-token KEY`
+			? `rotateSiteKey on ${server.apiUrl}/graphql gives a key; then: npm run worker -- --url ${server.url} --site-code CODE --worker-name ${quote(hostname())} --enroll-token KEY`
 			: `npm --prefix ${quote(root)} run --silent worker -- --url ${server.url} --site-code ${firstSite} --worker-name ${quote(hostname())} --enroll-token-file ${quote(keyFile)}`;
 	const lines = [
 		`Muster is up (${chosen.name} ${chosen.version}, ${settings.database === undefined ? "embedded PostgreSQL" : "PostgreSQL at DATABASE_URL"})`,
-		`  Dashboard              ${server.url}/`,
-		`  GraphQL and GraphiQL   ${server.url}/graphql`,
+		`  Dashboard              ${server.apiUrl}/`,
+		`  GraphQL and GraphiQL   ${server.apiUrl}/graphql`,
 		`  Metrics                ${server.metricsUrl}`,
 		`  Admin token            ${tokenFile}`,
 		"  Enroll this machine    (paste into another terminal)",

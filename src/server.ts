@@ -19,11 +19,12 @@ import { openPostgresBus } from "./events/postgres-bus.ts";
 import { followCommands } from "./fuse/docker.ts";
 import { openFuseRunner } from "./fuse/runner.ts";
 import { openFuseWatchdog } from "./fuse/watchdog.ts";
-import { createContext, type GraphQLContext } from "./graphql/context.ts";
+import { createContext, type GraphQLContext, sharingOf } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
 import { createDashboard } from "./http/dashboard.ts";
 import { createDistribution } from "./http/distribution.ts";
+import { enrollOnlyMessage } from "./http/enroll-only.ts";
 import { metricsHandler } from "./http/metrics.ts";
 import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
@@ -55,6 +56,8 @@ import { openLiveSockets } from "./workers/live-sockets.ts";
 export interface Server {
 	/** Where workers and people reach it: the LAN listener's address as a URL, or MUSTER_PUBLIC_URL. */
 	readonly url: string;
+	/** Where everything but enrolling is answered: `url`, unless MUSTER_API_LISTEN is set. */
+	readonly apiUrl: string;
 	readonly metricsUrl: string;
 	readonly deps: Deps;
 	readonly jwtSecret: Secret;
@@ -139,7 +142,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	undo.push(() => commands.close());
 	const runner = openFuseRunner(deps, commands);
 	undo.push(() => runner.close());
-	undo.push(startHousekeeping(deps));
+	undo.push(startHousekeeping(deps, config.retention));
 	undo.push(followCommands());
 	const watchdog = openFuseWatchdog(deps);
 	undo.push(() => watchdog.close());
@@ -167,6 +170,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
 		extraRoutes: (request, pathname) => dashboard(request, pathname) ?? distribution(request, pathname),
+		...(config.apiListen === undefined ? {} : { enrollOnly: enrollOnlyMessage(config.apiListen, config.serverAddr) }),
 		known: [enrollDocument, heartbeatDocument],
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
@@ -182,7 +186,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	});
 	const live = openLiveSockets(bus);
 	undo.push(() => live.close());
-	const sockets = createSockets<Principal, GraphQLContext>({ app, ...socketHooks(deps, authenticator, live) });
+	const sockets = createSockets<Principal, GraphQLContext>({ app, share: sharingOf, ...socketHooks(deps, authenticator, live) });
 
 	const listeners: Listener[] = [];
 	const onFault = (error: unknown) => log.error("http.fault", { error });
@@ -190,17 +194,22 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		app.endStreams();
 		await Promise.all(listeners.map((listener) => listener.stop(stopMs)));
 	});
-	const main = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
-	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...main, listen })));
-	if (config.apiListen !== undefined)
-		listeners.push(await listenAs("MUSTER_API_LISTEN", config.apiListen, (listen) => runtime.serve({ ...main, listen })));
+	const whole = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
+	const enrollOnly = { fetch: (request: Request, info: RequestInfo) => app.fetchEnrollOnly(request, info), bodyBytesMax, onFault };
+	const { apiListen } = config;
+	// H5: where the API has a listener of its own, the other is for new machines and knows nothing else.
+	const lan = apiListen === undefined ? whole : enrollOnly;
+	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...lan, listen })));
+	const api = apiListen && (await listenAs("MUSTER_API_LISTEN", apiListen, (listen) => runtime.serve({ ...whole, listen })));
+	if (api !== undefined) listeners.push(api);
 	const metricsListener = await listenAs("MUSTER_METRICS_LISTEN", config.metricsListen, (listen) =>
 		runtime.serve({ listen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault }),
 	);
 	listeners.push(metricsListener);
 	const [first] = listeners;
 	place.url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
-	return { url: place.url, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
+	const apiUrl = api === undefined ? place.url : urlOf(api.address);
+	return { url: place.url, apiUrl, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
 }
 
 /** Opens a listener; a taken port is an error that names the address, the variable and the remedy. */

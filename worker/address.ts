@@ -4,6 +4,8 @@ export interface Endpoint {
 	readonly http: string;
 	/** `ws(s)://…/graphql` */
 	readonly ws: string;
+	/** The HTTP proxy that leads there, `http://host:port`: that of a mesh client which gives this host no route. Absent: straight. */
+	readonly proxy?: string;
 }
 
 /**

@@ -54,6 +54,11 @@ export async function callCheck(fetch: Fetch, endpoint: Endpoint, credential: Cr
 	return code === "UNAUTHENTICATED" || code === "FORBIDDEN" || answer.status === 401 || answer.status === 403 ? "refused" : "unreachable";
 }
 
+/** What `fetch` of this runtime has to be told to go by an endpoint's proxy. */
+export function through({ proxy }: Endpoint): RequestInit {
+	return proxy === undefined ? {} : ({ proxy } as RequestInit);
+}
+
 type Answer =
 	| { readonly status: number; readonly body: Body; readonly why: string }
 	| { readonly status: number | undefined; readonly body: undefined; readonly why: string };
@@ -72,6 +77,7 @@ async function post(
 			headers: { accept: "application/graphql-response+json, application/json", "content-type": "application/json", ...headers },
 			body: JSON.stringify(request),
 			signal: AbortSignal.any([signal, AbortSignal.timeout(callTimeoutMs)]),
+			...through(endpoint),
 		});
 		return await readAnswer(endpoint, response);
 	} catch (error) {

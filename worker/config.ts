@@ -1,6 +1,7 @@
 import type { LogFormat, LogLevel } from "../src/lib/log.ts";
 import { plainText } from "../src/lib/plain-text.ts";
 import { type Endpoint, parseEndpoint } from "./address.ts";
+import { type MeshConfig, readMesh } from "./config-mesh.ts";
 import { flagOf, keyOf, type SettingName, settings } from "./settings.ts";
 import { readStrategy, type Strategy } from "./strategy.ts";
 import type { Label, TomlFile } from "./toml.ts";
@@ -19,6 +20,7 @@ export interface Config extends Strategy {
 	/** Undefined: the default (worker/state-dir.ts). */
 	readonly stateDir: string | undefined;
 	readonly machineIdFile: string | undefined;
+	readonly mesh: MeshConfig;
 	/** Where the worker's own metrics are served; undefined: nowhere. */
 	readonly metricsPort: number | undefined;
 	/** Where Docker listens: a socket's path, or `off`; undefined: DOCKER_HOST, else the usual place (worker/docker-address.ts). */
@@ -65,6 +67,7 @@ export function parseConfig(
 		labels: labels ?? readLabels(values.labels, problems),
 		stateDir: values.stateDir,
 		machineIdFile: values.machineIdFile,
+		mesh: readMesh(values, problems),
 		metricsPort: readMetricsPort(values.metricsPort, problems),
 		dockerSocket: readDockerSocket(values.dockerSocket, problems),
 		logFormat: readChoice("MUSTER_LOG_FORMAT", values.logFormat, logFormats, "text", problems),

@@ -7,6 +7,8 @@ import type { DoctorDeps, Finding } from "./doctor.ts";
 import { errnoOf, Fatal, reasonOf } from "./fatal.ts";
 import { type Identity, identityStore } from "./identity.ts";
 import { livingHolder } from "./lock.ts";
+import type { MeshMode } from "./config-mesh.ts";
+import { meshLine, type MeshLook } from "./mesh-look.ts";
 import { examineStateDir, findStateDir } from "./state-dir.ts";
 
 /** What is known of this host's membership without asking the server. */
@@ -64,9 +66,17 @@ export function checkStateDir(deps: Local, config: Config): readonly Finding[] {
 	return [{ verdict: "ok", text: `"${path}" is private and writable; ${used}` }];
 }
 
-/** Whether the mesh is up: this version joins none. */
-export function checkMesh(): readonly Finding[] {
-	return [{ verdict: "skip", text: "none configured" }];
+/** Whether this host is on the mesh it is to be on. */
+export async function checkMesh(mode: MeshMode, look: Promise<MeshLook>): Promise<readonly Finding[]> {
+	if (mode === "off") return [{ verdict: "skip", text: "off (MUSTER_MESH_MODE)" }];
+	const found = await look;
+	const { plan, missing, status, trouble } = found;
+	if (plan === undefined) {
+		if (missing !== undefined) return [{ verdict: "FAIL", text: missing }];
+		return [{ verdict: "skip", text: "this host is to be on none, as far as is known" }];
+	}
+	if (trouble !== undefined) return [{ verdict: "FAIL", text: status === undefined ? trouble : `${status.backend}: ${trouble}` }];
+	return [{ verdict: status === undefined ? "skip" : "ok", text: meshLine(found) ?? "" }];
 }
 
 /** Whether Docker answers, in a version this worker speaks; a host that was not told to have one is no worse a worker without. */

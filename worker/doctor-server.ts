@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import type { DoctorDeps, Finding } from "./doctor.ts";
 import type { Membership } from "./doctor-local.ts";
 import { Fatal, errnoOf, reasonOf } from "./fatal.ts";
+import type { MeshLook } from "./mesh-look.ts";
 import { askLive, connectTcp, type LiveAnswer, liveUrl, resolveName } from "./probes.ts";
 import { reportEndpoint } from "./start.ts";
 
@@ -21,12 +22,21 @@ export async function checkAddresses(
 	deps: Pick<DoctorDeps, "clock" | "fetch">,
 	config: Config,
 	member: Membership,
+	look: Promise<MeshLook>,
 	signal: AbortSignal,
 ): Promise<{ readonly findings: readonly Finding[]; readonly answers: readonly LiveAnswer[] }> {
 	const targets = targetsOf(config, member);
 	if (targets.length === 0) return { findings: [{ verdict: "skip", text: "no server address is known: give MUSTER_URL" }], answers: [] };
 	const checked = await Promise.all(
 		targets.map(async (target) => {
+			const { reach, status } = await look;
+			const way = await reach(target.endpoint);
+			if ("why" in way) return { answer: unasked, finding: notReached(target, way.why, status !== undefined) };
+			// The mesh alone knows this way: there is nothing to resolve, and no connection of this host's own.
+			if (way.proxy !== undefined) {
+				const answer = await askLive(deps, liveUrl(way), signal, way);
+				return { answer, finding: judge({ ...target, endpoint: way }, answer, undefined) };
+			}
 			// At once, so that a server that never answers leaves time to tell why. A proxy may reach what this host cannot: the answer alone decides.
 			const [answer, trouble] = await Promise.all([
 				askLive(deps, liveUrl(target.endpoint), signal),
@@ -56,7 +66,7 @@ export async function checkIdentity(
 	deps: Pick<DoctorDeps, "fetch">,
 	config: Config,
 	member: Membership,
-	addresses: Promise<{ readonly answers: readonly LiveAnswer[] }>,
+	known: { readonly addresses: Promise<{ readonly answers: readonly LiveAnswer[] }>; readonly look: Promise<MeshLook> },
 	signal: AbortSignal,
 ): Promise<readonly Finding[]> {
 	if (member.kind === "broken") return [{ verdict: "FAIL", text: member.why }];
@@ -69,7 +79,8 @@ export async function checkIdentity(
 	const endpoint = endpointOf(config, member);
 	if (endpoint === undefined)
 		return [{ verdict: "FAIL", text: `worker "${credential.workerId}" knows no server: give MUSTER_SERVER_ADDR` }];
-	switch (await callCheck(deps.fetch, endpoint, credential, signal)) {
+	const way = await (await known.look).reach(endpoint);
+	switch ("why" in way ? "unreachable" : await callCheck(deps.fetch, way, credential, signal)) {
 		case "accepted":
 			return [{ verdict: "ok", text: `the server takes the credential of worker "${credential.workerId}"` }];
 		case "refused": {
@@ -80,7 +91,7 @@ export async function checkIdentity(
 			return [{ verdict: "FAIL", text: `the server refuses the credential of worker "${credential.workerId}": ${remedy}` }];
 		}
 		case "unreachable": {
-			const { answers } = await addresses;
+			const { answers } = await known.addresses;
 			if (!answers.some((answer) => answer.kind === "answered" && answer.muster)) {
 				return [{ verdict: "skip", text: `worker "${credential.workerId}" cannot be checked: no server answers, see address` }];
 			}
@@ -112,6 +123,13 @@ function endpointOf(config: Config, { identity }: Extract<Membership, { readonly
 		if (error instanceof Fatal) return undefined;
 		throw error;
 	}
+}
+
+const unasked: LiveAnswer = { kind: "unanswered", why: "not asked" };
+
+/** A mesh that is down because no worker runs is no fault; one that is up and does not lead to the server is. */
+function notReached({ endpoint }: Target, why: string, meshIsUp: boolean): Finding {
+	return { verdict: meshIsUp ? "FAIL" : "skip", text: `${liveUrl(endpoint)} cannot be asked: ${why}` };
 }
 
 function judge({ endpoint, remedy }: Target, answer: LiveAnswer, trouble: string | undefined): Finding {

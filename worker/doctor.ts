@@ -7,8 +7,10 @@ import { type Disk, systemDisk } from "./disk.ts";
 import { checkConfiguration, checkDocker, checkMesh, checkStateDir, readMembership } from "./doctor-local.ts";
 import { checkAddresses, checkClock, checkIdentity } from "./doctor-server.ts";
 import { dockerHost } from "./facts.ts";
-import { reasonOf } from "./fatal.ts";
+import { Fatal, reasonOf } from "./fatal.ts";
 import { type Processes, systemProcesses } from "./lock.ts";
+import { lookAtMesh } from "./mesh-look.ts";
+import { findStateDir } from "./state-dir.ts";
 
 /** What one check found, in one line: a `FAIL` says what to do about it. */
 export interface Finding {
@@ -38,14 +40,17 @@ const nameWidth = 15;
 export async function doctor(config: Config, print: (line: string) => void, deps: DoctorDeps = systemDeps()): Promise<number> {
 	const signal = AbortSignal.timeout(deps.deadlineMs);
 	const member = readMembership(deps, config);
-	const addresses = checkAddresses(deps, config, member, signal);
+	const identity = member.kind === "member" ? member.identity : undefined;
+	// One that cannot be read is told by other checks.
+	const look = soon(() => lookAtMesh(deps.disk, config, findQuietly(config.stateDir), identity));
+	const addresses = checkAddresses(deps, config, member, look, signal);
 	const checks: readonly (readonly [string, Promise<readonly Finding[]>])[] = [
 		["configuration", soon(() => checkConfiguration(config, member))],
 		["address", addresses.then(({ findings }) => findings)],
 		["clock", addresses.then(({ answers }) => checkClock(answers))],
 		["state directory", soon(() => checkStateDir(deps, config))],
-		["identity", soon(() => checkIdentity(deps, config, member, addresses, signal))],
-		["mesh", soon(checkMesh)],
+		["identity", soon(() => checkIdentity(deps, config, member, { addresses, look }, signal))],
+		["mesh", checkMesh(config.mesh.mode, look)],
 		["docker", soon(() => checkDocker(config, deps.dockerHost, signal))],
 	];
 	let failed = false;
@@ -63,8 +68,17 @@ function systemDeps(): DoctorDeps {
 	return { clock: systemClock, disk: systemDisk, processes, fetch: globalThis.fetch, dockerHost: dockerHost(), deadlineMs };
 }
 
-async function soon(check: () => readonly Finding[] | Promise<readonly Finding[]>): Promise<readonly Finding[]> {
+async function soon<T>(check: () => T | Promise<T>): Promise<T> {
 	return check();
+}
+
+function findQuietly(stateDir: string | undefined): string | undefined {
+	try {
+		return findStateDir(stateDir);
+	} catch (error) {
+		if (error instanceof Fatal) return undefined;
+		throw error;
+	}
 }
 
 // All checks begin at once, so their deadlines run together. The signal ends what can be ended; a name service or a dead file system cannot.

@@ -96,12 +96,9 @@ export function enrollment(deps: Deps, plan: EnrollmentPlan): Enrollment {
 			const pending = deps.store.pending();
 			if (pending === undefined) return { identity: undefined, why: "The pending enrollment is gone from the state directory" };
 			if (enrolled.sealedApiKey === null) return { identity: undefined, why: "The server did not seal the API key, as it was asked to" };
-			let apiKey: Secret;
-			try {
-				apiKey = new Secret(await open(pending.replyKey.privateKey, pending.enrollmentId, enrolled.sealedApiKey));
-			} catch (error) {
-				return { identity: undefined, why: `Cannot open the sealed API key: ${reasonOf(error)}` };
-			}
+			const unsealed = await openSeals(pending, enrolled.sealedApiKey, enrolled.mesh?.sealedAuthKey ?? null);
+			if ("why" in unsealed) return { identity: undefined, why: unsealed.why };
+			const { apiKey, meshKey } = unsealed;
 			if (!fitsHeader(apiKey.reveal())) throw new Fatal(exitCodes.noPermission, unusableKey);
 			const credential = { workerId: enrolled.workerId, apiKey };
 			const server = {
@@ -111,8 +108,9 @@ export function enrollment(deps: Deps, plan: EnrollmentPlan): Enrollment {
 				address: enrolled.serverAddress,
 				enrolledAt: plan.endpoint.http,
 				heartbeatSeconds: enrolled.heartbeatIntervalSeconds,
+				mesh: enrolled.mesh && { controlUrl: enrolled.mesh.controlUrl, serverAddress: enrolled.mesh.serverMeshAddress },
 			};
-			deps.store.accept(pending, credential, server);
+			deps.store.accept(pending, credential, server, meshKey);
 			return { identity: { credential, server } };
 		},
 		forget: () => deps.store.forget(),
@@ -120,6 +118,24 @@ export function enrollment(deps: Deps, plan: EnrollmentPlan): Enrollment {
 			clockOffsetMs = serverMs - deps.clock.now();
 		},
 	};
+}
+
+type Unsealed = { readonly apiKey: Secret; readonly meshKey: Secret | undefined } | { readonly why: string };
+
+async function openSeals(
+	{ replyKey, enrollmentId }: PendingEnrollment,
+	sealedApiKey: string,
+	sealedMeshKey: string | null,
+): Promise<Unsealed> {
+	let what = "API key";
+	try {
+		const apiKey = new Secret(await open(replyKey.privateKey, enrollmentId, sealedApiKey));
+		if (sealedMeshKey === null) return { apiKey, meshKey: undefined };
+		what = "mesh key";
+		return { apiKey, meshKey: new Secret(await open(replyKey.privateKey, enrollmentId, sealedMeshKey, "meshKey")) };
+	} catch (error) {
+		return { why: `Cannot open the sealed ${what}: ${reasonOf(error)}` };
+	}
 }
 
 /** The way in, as the server reads it (contract.graphql, EnrollCredential). */

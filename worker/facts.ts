@@ -10,6 +10,16 @@ export interface Vitals {
 	readonly uptimeSeconds: number;
 	/** Of the worker itself: the server may know an older one from its enrollment. */
 	readonly version?: string;
+	/** This host's place on the mesh, as the mesh client says it; absent without one. */
+	readonly mesh?: MeshVitals;
+}
+
+/** What a heartbeat says about the mesh. */
+export interface MeshVitals {
+	/** The client's own word (`Running`, `NeedsLogin` …), or `Unavailable` when it does not answer. */
+	readonly state: string;
+	readonly addresses: readonly string[];
+	readonly nodeName?: string;
 }
 
 /** Reads the host's vital signs; cheap, makes no process. */

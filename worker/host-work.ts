@@ -9,7 +9,7 @@ import { findDocker } from "./docker-address.ts";
 import { dockerStats } from "./docker-stats.ts";
 import { watchDocker } from "./docker-watch.ts";
 import { openFuseRecord } from "./fuse-record.ts";
-import type { HostWork } from "./loop.ts";
+import type { HostWork } from "./loop-port.ts";
 import { CommandCounts, dockerMetrics } from "./metrics-docker.ts";
 import type { Metric } from "./metrics-text.ts";
 import type { Timers } from "./timers.ts";

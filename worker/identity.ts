@@ -12,10 +12,11 @@ import { fitsHeader } from "./header-text.ts";
  *
  *   .MUSTER_WORKER_ID, .MUSTER_WORKER_API_KEY   the credential; without both the worker enrolls again (A9, A10)
  *   server.json                                 what the enroll reply said besides, and which pair it came with
+ *   mesh-auth-key                               the key that the enroll reply brought for the mesh, until this host has joined it (H7)
  *   pending-enrollment.json                     an enrollment that is not finished: its id and reply key, then also its answer
  *
  * The order of writing, each step durable before the next: (1) the pending enrollment, before it is sent; (2) the answer into it;
- * (3) key, (4) id, (5) server.json, (6) the pending file goes. Up to 2 a restart repeats the same enrollment id and gets the same credential (G6),
+ * (3) mesh key, API key, (4) id, (5) server.json, (6) the pending file goes. Up to 2 a restart repeats the same enrollment id and gets the same credential (G6),
  * and what was kept before still stands; from 2 on a restart finishes 3 to 6 from the answer, without the server. So no crash
  * leaves a pair that does not belong together.
  */
@@ -30,6 +31,8 @@ const serverSchema = v.object({
 	/** Where the enrollment was sent. */
 	enrolledAt: v.string(),
 	heartbeatSeconds: v.number(),
+	/** The mesh this host is to be on; absent: none. */
+	mesh: v.optional(v.nullable(v.object({ controlUrl: v.string(), serverAddress: v.nullable(v.string()) }))),
 });
 const pendingSchema = v.object({
 	version: v.literal(1),
@@ -38,7 +41,9 @@ const pendingSchema = v.object({
 	startedAt: v.string(),
 	/** Digest of the key it was made with: another key is another enrollment. */
 	claim: v.string(),
-	answer: v.nullable(v.object({ workerId: v.string(), apiKey: v.string(), server: serverSchema })),
+	answer: v.nullable(
+		v.object({ workerId: v.string(), apiKey: v.string(), meshKey: v.optional(v.nullable(v.string())), server: serverSchema }),
+	),
 });
 const keptServerSchema = v.object({ version: v.literal(1), workerId: v.string(), keyDigest: v.string(), server: serverSchema });
 
@@ -71,7 +76,12 @@ export interface IdentityStore {
 	/** Notes an enrollment before it is sent, in place of any other. */
 	begin(pending: PendingEnrollment): void;
 	/** Keeps the answer to the pending enrollment as the credential. */
-	accept(pending: PendingEnrollment, credential: Credential, server: ServerFacts): void;
+	accept(pending: PendingEnrollment, credential: Credential, server: ServerFacts, meshKey?: Secret): void;
+	/** Where the key for the mesh is kept; there is none once the host has joined. */
+	readonly meshKeyPath: string;
+	hasMeshKey(): boolean;
+	/** Drops the key for the mesh, durably. */
+	forgetMeshKey(): void;
 	/** Drops the pending enrollment, after a refusal for good. */
 	forget(): void;
 }
@@ -83,10 +93,19 @@ export function identityStore(disk: Disk, stateDir: string): IdentityStore {
 		apiKey: join(stateDir, ".MUSTER_WORKER_API_KEY"),
 		server: join(stateDir, "server.json"),
 		pending: join(stateDir, "pending-enrollment.json"),
+		meshKey: join(stateDir, "mesh-auth-key"),
 	};
 	const readPending = () => readJson(disk, path.pending, pendingSchema);
 
+	const hasMeshKey = () => disk.read(path.meshKey) !== undefined;
+
+	function forgetMeshKey(): void {
+		if (hasMeshKey()) removeFile(disk, path.meshKey);
+	}
+
 	function finish(answer: Answer): void {
+		if (answer.meshKey) replaceFile(disk, path.meshKey, `${answer.meshKey}\n`);
+		else forgetMeshKey();
 		replaceFile(disk, path.apiKey, `${answer.apiKey}\n`);
 		replaceFile(disk, path.workerId, `${answer.workerId}\n`);
 		const kept = { version: 1, workerId: answer.workerId, keyDigest: digest(answer.apiKey), server: answer.server };
@@ -130,16 +149,24 @@ export function identityStore(disk: Disk, stateDir: string): IdentityStore {
 			return pending === undefined || pending.answer !== null ? undefined : pending;
 		},
 		begin: (pending) => replaceFile(disk, path.pending, pendingText(pending, null)),
-		accept(pending, { workerId, apiKey }, server) {
-			const answer: Answer = { workerId, apiKey: apiKey.reveal(), server };
+		accept(pending, { workerId, apiKey }, server, meshKey) {
+			const answer: Answer = { workerId, apiKey: apiKey.reveal(), meshKey: meshKey?.reveal() ?? null, server };
 			replaceFile(disk, path.pending, pendingText(pending, answer));
 			finish(answer);
 		},
 		forget: () => removeFile(disk, path.pending),
+		meshKeyPath: path.meshKey,
+		hasMeshKey,
+		forgetMeshKey,
 	};
 }
 
-type Answer = { readonly workerId: string; readonly apiKey: string; readonly server: ServerFacts };
+type Answer = {
+	readonly workerId: string;
+	readonly apiKey: string;
+	readonly meshKey?: string | null | undefined;
+	readonly server: ServerFacts;
+};
 type KeptServer = v.InferOutput<typeof keptServerSchema>;
 
 /** What is known of the server, if it came with this pair; refuses a pair of which only one half came with it (A16). */

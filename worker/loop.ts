@@ -1,72 +1,16 @@
 import { absurd } from "../src/lib/absurd.ts";
 import { type Backoff, fullJitter } from "../src/lib/backoff.ts";
-import type { Clock } from "../src/lib/clock.ts";
-import type { Log } from "../src/lib/log.ts";
-import type { Random } from "../src/lib/random.ts";
 import { exitCodes } from "../src/protocol/codes.ts";
 import type { Endpoint } from "./address.ts";
 import type { Enrollment } from "./enrollment.ts";
 import { Fatal, reasonOf } from "./fatal.ts";
-import type { Vitals } from "./facts.ts";
-import type { Credential, Identity } from "./identity.ts";
+import type { Identity } from "./identity.ts";
 import { lockTouchMs } from "./lock.ts";
+import type { Assignment, Loop, LoopDeps } from "./loop-port.ts";
 import { initialState, machine } from "./machine.ts";
-import type { CheckVerdict, Effect, Event, State } from "./machine-state.ts";
-import type { OpenSocket, Socket } from "./socket.ts";
-import type { Timers } from "./timers.ts";
-
-/** What the loop needs of the world. */
-export interface LoopDeps {
-	readonly clock: Clock;
-	readonly random: Random;
-	readonly timers: Timers;
-	readonly log: Log;
-	readonly openSocket: OpenSocket;
-	readonly check: (endpoint: Endpoint, credential: Credential, signal: AbortSignal) => Promise<CheckVerdict>;
-	readonly readVitals: () => Vitals;
-	/** Says that this worker still holds its state directory; false when another took it. */
-	readonly touchLock: () => boolean;
-	/** What is done over the connection beside heartbeats; undefined: nothing. It never throws and keeps nobody waiting. */
-	readonly hostWork?: HostWork;
-	/** Is told of every step of the machine, for the metrics. */
-	readonly observe?: (event: Event, state: State, effects: readonly Effect[]) => void;
-}
-
-/** What a worker does beside heartbeats. */
-export interface HostWork {
-	/** A connection that the server let in. */
-	up(socket: Socket): void;
-	/** It has gone. */
-	down(): void;
-	/** The server answered a heartbeat. */
-	beaten(): void;
-	/** The worker ends: begins nothing more, at once. */
-	stop(): void;
-}
-
-/** One run of the worker. */
-export interface Assignment {
-	/** Undefined: enroll first. */
-	readonly identity: Identity | undefined;
-	/** Undefined only when there is an identity. */
-	readonly enrollment: Enrollment | undefined;
-	/** Whether to enroll anew when the server refuses the credential for good. */
-	readonly enrollsAgain: boolean;
-	/** For the command `enroll`: end once enrolled, and after this many seconds at the latest. */
-	readonly enrollOnlySeconds: number | undefined;
-	/** Where to report with an identity. */
-	readonly endpointFor: (identity: Identity) => Endpoint;
-	/** The name to report under; undefined: none is sent. */
-	readonly nameFor: (identity: Identity) => string | undefined;
-}
-
-/** A worker at work. */
-export interface Loop {
-	/** Resolves with the exit code, when everything is closed and no timer is left. */
-	readonly done: Promise<number>;
-	/** Asks it to stop, as on SIGTERM; ends with 0 in less than two seconds. */
-	signal(name: string): void;
-}
+import { joinEvent, type Mesh, type MeshPlan, noMesh } from "./mesh-port.ts";
+import type { Effect, Event, State } from "./machine-state.ts";
+import type { Socket } from "./socket.ts";
 
 const backoff: Backoff = { baseMs: 1_000, capMs: 60_000 };
 /** A ping or a heartbeat that is unanswered for so long means the peer is gone (RUNTIME.md, 6). */
@@ -93,6 +37,7 @@ class MachineLoop implements Loop {
 	readonly #finish: (code: number) => void;
 	readonly #deps: LoopDeps;
 	readonly #work: Assignment;
+	readonly #mesh: Mesh;
 	readonly #ending = new AbortController();
 	/** What calls each wait off; one of each name at most. */
 	readonly #waits = new Map<WaitName, () => void>();
@@ -107,6 +52,8 @@ class MachineLoop implements Loop {
 		({ promise: this.done, resolve: this.#finish } = Promise.withResolvers<number>());
 		this.#deps = deps;
 		this.#work = work;
+		this.#mesh = deps.mesh ?? noMesh;
+		this.#mesh.onLost((why) => this.#dispatch({ kind: "meshLost", why }));
 		this.#bootId = Buffer.from(deps.random.bytes(16)).toString("hex");
 		this.#identity = work.identity;
 		this.#beatSeconds = work.identity?.server?.heartbeatSeconds ?? heartbeatSecondsDefault;
@@ -125,6 +72,8 @@ class MachineLoop implements Loop {
 			thenExit,
 			signed: this.#work.enrollment?.signed ?? false,
 			again: this.#work.enrollsAgain,
+			entry: this.#work.hasEntry ?? false,
+			mesh: this.#identity !== undefined && this.#meshPlan() !== undefined,
 		});
 	}
 
@@ -160,6 +109,10 @@ class MachineLoop implements Loop {
 				const jitterMs = fullJitter(backoff, effect.failures, this.#deps.random.fraction());
 				return this.#wait("due", effect.seconds * 1_000 + jitterMs, () => this.#dispatch({ kind: "due" }));
 			}
+			case "join":
+				return this.#dispatch(await joinEvent(this.#mesh, this.#meshPlan(), this.#ending.signal));
+			case "hangUp":
+				return this.#hangUp();
 			case "connect":
 				return this.#connect();
 			case "check":
@@ -191,13 +144,32 @@ class MachineLoop implements Loop {
 		if (kept.identity === undefined) return this.#dispatch({ kind: "unsealable", why: kept.why });
 		this.#identity = kept.identity;
 		this.#beatSeconds = enrolled.heartbeatIntervalSeconds;
-		this.#dispatch({ kind: "stored", workerId: enrolled.workerId, name: enrolled.name, outcome: enrolled.outcome });
+		const { workerId, name, outcome } = enrolled;
+		this.#dispatch({ kind: "stored", workerId, name, outcome, mesh: this.#meshPlan() !== undefined });
 	}
 
-	#connect(): void {
+	async #hangUp(): Promise<void> {
+		const socket = this.#socket;
+		this.#socket = undefined;
+		this.#calm("due", "pong", "reply");
+		await socket?.close();
+	}
+
+	async #connect(): Promise<void> {
+		const endpoint = this.#work.endpointFor(this.#known());
+		if (this.#deps.mesh === undefined) return this.#open(endpoint);
+		const state = this.#state;
+		const route = await this.#mesh.route(endpoint);
+		// It may have been told to stop, or have lost its login, meanwhile.
+		if (this.#state !== state) return;
+		if ("http" in route) return this.#open(route);
+		this.#dispatch({ kind: "closed", code: 1006, why: route.why, upgradeStatus: undefined, nowMs: this.#deps.clock.monotonic() });
+	}
+
+	#open(endpoint: Endpoint): void {
 		const { clock, openSocket, hostWork } = this.#deps;
 		const known = this.#known();
-		const socket = openSocket(this.#work.endpointFor(known), known.credential, this.#work.nameFor(known), {
+		const socket = openSocket(endpoint, known.credential, this.#work.nameFor(known), {
 			opened: () => {
 				this.#dispatch({ kind: "opened", nowMs: clock.monotonic() });
 				hostWork?.up(socket);
@@ -216,7 +188,8 @@ class MachineLoop implements Loop {
 
 	async #check(): Promise<void> {
 		const known = this.#known();
-		const verdict = await this.#deps.check(this.#work.endpointFor(known), known.credential, this.#ending.signal);
+		const route = await this.#mesh.route(this.#work.endpointFor(known));
+		const verdict = "http" in route ? await this.#deps.check(route, known.credential, this.#ending.signal) : "unreachable";
 		this.#dispatch({ kind: "checked", verdict, nowMs: this.#deps.clock.monotonic() });
 	}
 
@@ -225,11 +198,13 @@ class MachineLoop implements Loop {
 		if (socket === undefined) return;
 		this.#wait("reply", beatReplyMs, () => socket.terminate());
 		this.#sequence += 1;
-		const vitals = this.#deps.readVitals();
-		const event = await socket.beat({ ...vitals, bootId: this.#bootId, sequence: this.#sequence }).then(
-			(reply): Event => ({ kind: "beatAnswered", nextInSeconds: reply.nextInSeconds }),
-			(error: unknown): Event => ({ kind: "beatFailed", why: reasonOf(error) }),
-		);
+		const [vitals, mesh] = [this.#deps.readVitals(), this.#mesh.vitals()];
+		const event = await socket
+			.beat({ ...vitals, ...(mesh === undefined ? {} : { mesh }), bootId: this.#bootId, sequence: this.#sequence })
+			.then(
+				(reply): Event => ({ kind: "beatAnswered", nextInSeconds: reply.nextInSeconds }),
+				(error: unknown): Event => ({ kind: "beatFailed", why: reasonOf(error) }),
+			);
 		// An answer that comes after its socket closed belongs to no connection any more.
 		if (this.#socket !== socket) return;
 		this.#calm("reply");
@@ -263,12 +238,17 @@ class MachineLoop implements Loop {
 			await Promise.race([socket.close(), late]);
 			cancel();
 		}
+		await this.#mesh.close();
 		this.#finish(code);
 	}
 
 	#enrollment(): Enrollment {
 		if (this.#work.enrollment === undefined) throw new Error("Cannot enroll: no enrollment was prepared");
 		return this.#work.enrollment;
+	}
+
+	#meshPlan(): MeshPlan | undefined {
+		return this.#deps.mesh === undefined ? undefined : this.#work.meshFor?.(this.#known());
 	}
 
 	#known(): Identity {

@@ -4,6 +4,7 @@ import { exitCodes, type Refusal, refusalAnswer } from "../src/protocol/codes.ts
 import type { EnrollReply } from "../src/protocol/operations.ts";
 import { type Claim, type Effect, type Event, newClaim, type State, type Step, stop } from "./machine-state.ts";
 import * as linking from "./machine-link.ts";
+import * as meshing from "./machine-mesh.ts";
 
 type ClaimState = Extract<State, { readonly claim: Claim }>;
 type Rejected = Extract<EnrollReply, { readonly __typename: "EnrollmentRejected" }>;
@@ -126,11 +127,18 @@ function kept(state: ClaimState, event: Event): Step {
 		return claim.renewed ? stop(exitCodes.software, "error", event.why) : renew(claim, event.why, {});
 	}
 	if (event.kind !== "stored") return [state, []];
-	const { workerId, name, outcome } = event;
+	const { workerId, name, outcome, mesh } = event;
 	const line: Effect = { kind: "log", level: "info", event: "worker.enrolled", fields: { workerId, name, outcome } };
-	const [next, effects] = claim.thenExit
-		? stop(exitCodes.ok, "info", "enrolled")
-		: linking.start(claim.again ? { signed: claim.signed } : undefined);
+	// A key that was used just now and works but once is no way in any more.
+	const link = linking.newLink(
+		claim.again ? { signed: claim.signed } : undefined,
+		claim.again ? { signed: claim.signed, again: true } : undefined,
+	);
+	const [next, effects] = mesh
+		? meshing.start(link, claim.thenExit)
+		: claim.thenExit
+			? stop(exitCodes.ok, "info", "enrolled")
+			: linking.start(link);
 	return [next, [line, ...effects]];
 }
 

@@ -3,7 +3,7 @@ import { absurd } from "../src/lib/absurd.ts";
 import { closeCodes, exitCodes } from "../src/protocol/codes.ts";
 import { type CheckVerdict, type Effect, type Event, type Link, newClaim, type State, type Step, stop } from "./machine-state.ts";
 
-type LinkState = Extract<State, { readonly link: Link }>;
+type LinkState = Exclude<Extract<State, { readonly link: Link }>, { readonly joining: unknown }>;
 type Closed = Extract<Event, { readonly kind: "closed" }>;
 
 // One server process with a stale view, a restore from backup or a proxy's mistake must not make a fleet give up: three times, minutes apart.
@@ -18,9 +18,14 @@ const undisputedMs = 600_000;
 
 const credentialCodes: readonly number[] = [closeCodes.unauthorized, closeCodes.forbidden, closeCodes.credentialRevoked];
 
+/** A worker that has a credential and has not reported yet. */
+export function newLink(again: Link["again"], entry: Link["entry"]): Link {
+	return { again, entry, failures: 0, doubt: undefined, replaced: 0, why: "" };
+}
+
 /** Begins to report. */
-export function start(again: Link["again"]): Step {
-	return [{ kind: "connecting", link: { again, failures: 0, doubt: undefined, replaced: 0, why: "" } }, [{ kind: "connect" }]];
+export function start(link: Link): Step {
+	return [{ kind: "connecting", link }, [{ kind: "connect" }]];
 }
 
 /** One step of a worker that has a credential. */

@@ -22,8 +22,26 @@ export interface Claim {
 	readonly why: string;
 }
 
+/** A key that the configuration holds. */
+export interface Entry {
+	readonly signed: boolean;
+	readonly again: boolean;
+}
+
+/** What is remembered while joining the mesh. */
+export interface Joining {
+	/** The command `enroll` ends once this host is on the mesh. */
+	readonly thenExit: boolean;
+	/** Attempts in a row that came to nothing. */
+	readonly failures: number;
+	/** Why it has not worked yet. */
+	readonly why: string;
+}
+
 /** What is remembered while reporting. */
 export interface Link {
+	/** A key to enroll with anew should the mesh forget this host: any, even a one-use token, unless it was used by this very process. */
+	readonly entry: Entry | undefined;
 	/** The worker has a key that lets it in again when its credential is refused for good; undefined: it stops then. */
 	readonly again: { readonly signed: boolean } | undefined;
 	/** Connections in a row that brought no heartbeat through. */
@@ -39,6 +57,7 @@ export interface Link {
 export type State =
 	| { readonly kind: "fresh" }
 	| { readonly kind: "enrolling" | "pending" | "delayed" | "storing"; readonly claim: Claim }
+	| { readonly kind: "joining" | "unjoined"; readonly link: Link; readonly joining: Joining }
 	| { readonly kind: "connecting" | "reconnecting"; readonly link: Link }
 	| { readonly kind: "connected"; readonly link: Link; readonly sinceMs: number }
 	| { readonly kind: "checking"; readonly link: Link; readonly refusal: string }
@@ -51,11 +70,20 @@ export type Event =
 			readonly thenExit: boolean;
 			readonly signed: boolean;
 			readonly again: boolean;
+			/** The configuration holds a key, of whatever kind. */
+			readonly entry?: boolean;
+			/** With the credential: this host is to be on a mesh; for the command `enroll`, and is not yet. */
+			readonly mesh?: boolean;
 	  }
 	| { readonly kind: "replied"; readonly reply: EnrollReply }
 	/** No usable answer; `permanent` when asking again cannot help. */
 	| { readonly kind: "unanswered"; readonly why: string; readonly permanent: boolean }
-	| { readonly kind: "stored"; readonly workerId: string; readonly name: string; readonly outcome: string }
+	/** `mesh`: the reply says that this host is to be on one. */
+	| { readonly kind: "stored"; readonly workerId: string; readonly name: string; readonly outcome: string; readonly mesh?: boolean }
+	| { readonly kind: "meshJoined"; readonly addresses: readonly string[]; readonly nodeName: string | undefined }
+	| { readonly kind: "meshFailed"; readonly why: string }
+	/** No login and no key for the mesh, told at any time once there is a credential. */
+	| { readonly kind: "meshLost"; readonly why: string }
 	/** The sealed credential could not be opened with the reply key. */
 	| { readonly kind: "unsealable"; readonly why: string }
 	/** What was waited for is over. */
@@ -91,7 +119,11 @@ export type Effect =
 	| { readonly kind: "forget" }
 	/** Sends `due` after at least this long, plus full jitter that grows with the failures. */
 	| { readonly kind: "wait"; readonly seconds: number; readonly failures: number }
+	/** Puts this host on the mesh. */
+	| { readonly kind: "join" }
 	| { readonly kind: "connect" }
+	/** Cuts the connection, if there is one, and tells nothing of it. */
+	| { readonly kind: "hangUp" }
 	| { readonly kind: "check" }
 	/** Sends one heartbeat now. */
 	| { readonly kind: "beat" }

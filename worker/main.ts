@@ -18,6 +18,7 @@ import { doctor } from "./doctor.ts";
 import { errnoOf, Fatal, reasonOf } from "./fatal.ts";
 import { identityStore } from "./identity.ts";
 import { livingHolder, systemProcesses } from "./lock.ts";
+import { lookAtMesh, meshLine } from "./mesh-look.ts";
 import { formatConfig } from "./print-config.ts";
 import { reloader } from "./reload.ts";
 import { Problems, startWorker } from "./start.ts";
@@ -120,15 +121,27 @@ async function showStatus(config: Config, format: "text" | "json"): Promise<numb
 	const holder = stateDir === undefined ? undefined : livingHolder(deps, stateDir);
 	const store = stateDir === undefined ? undefined : identityStore(systemDisk, stateDir);
 	const report = await askWorker(config.metricsPort, holder);
+	const identity = store?.peek();
+	const look = await lookAtMesh(systemDisk, config, stateDir, identity);
+	const named = look.status ?? look.mark;
+	const text = meshLine(look);
+	const mesh = text && {
+		state: look.status?.backend ?? null,
+		addresses: named?.addresses ?? [],
+		nodeName: named?.nodeName ?? null,
+		trouble: look.trouble ?? null,
+		text,
+	};
 	const status = readStatus(
 		stateDir,
 		store,
 		holder,
 		{
-			serverAddress: (config.serverAddr ?? config.url)?.http.replace(/\/graphql$/, ""),
+			serverAddress: (config.serverAddr ?? (identity?.server?.mesh ? undefined : config.url))?.http.replace(/\/graphql$/, ""),
 			apiKey: config.apiKey && { workerId: config.apiKey.workerId, hint: config.apiKey.key.reveal().slice(-4) },
 		},
 		report,
+		mesh || null,
 	);
 	print(1, formatStatus(status, format));
 	return status.enrolled ? 0 : 1;

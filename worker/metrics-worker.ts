@@ -121,6 +121,8 @@ const waitingFor: Record<State["kind"], string> = {
 	pending: "not enrolled: an operator has to let this host in",
 	delayed: "not enrolled: the server said wait or could not be reached, see the worker's log",
 	storing: "not enrolled: the credential is being stored",
+	joining: "enrolled, and not on the mesh yet",
+	unjoined: "enrolled, and not on the mesh yet, see the worker's log",
 	connecting: "not connected to the server yet",
 	connected: "connected, and the server has not answered a heartbeat yet",
 	checking: "not connected: the server refused the credential, which is being checked",

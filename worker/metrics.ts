@@ -2,14 +2,18 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { exitCodes } from "../src/protocol/codes.ts";
 import type { DockerState } from "./docker.ts";
 import { errnoOf, Fatal, reasonOf } from "./fatal.ts";
-import type { Loop } from "./loop.ts";
+import type { Loop } from "./loop-port.ts";
+import type { Mesh } from "./mesh-port.ts";
 import { hostMetrics, type HostSource } from "./metrics-host.ts";
 import { type Metric, metricsContentType, renderMetrics } from "./metrics-text.ts";
+import { meshMetrics } from "./metrics-mesh.ts";
 import type { Progress } from "./metrics-worker.ts";
 
 /** What the page is made of. */
 export interface MetricsDeps {
 	readonly progress: Progress;
+	/** Undefined: off. */
+	readonly mesh?: Pick<Mesh, "figures"> | undefined;
 	readonly host: HostSource;
 	/** What is done beside heartbeats; undefined: nothing. */
 	readonly beside?: { metrics(): readonly Metric[]; readonly docker: DockerState };
@@ -110,6 +114,7 @@ async function answer(deps: MetricsDeps, request: IncomingMessage, response: Ser
 	const page = renderMetrics([
 		...deps.progress.metrics(deps),
 		...(deps.beside?.metrics() ?? []),
+		...meshMetrics(deps.mesh?.figures()),
 		...(await hostMetrics(deps.host, deps.stateDir)),
 	]);
 	send(response, 200, metricsContentType, page);

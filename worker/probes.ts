@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import * as v from "valibot";
 import type { Clock } from "../src/lib/clock.ts";
 import type { Endpoint } from "./address.ts";
-import type { Fetch } from "./client.ts";
+import { type Fetch, through } from "./client.ts";
 import { reasonOf } from "./fatal.ts";
 
 /** What `/health/live` of a server said. */
@@ -31,15 +31,16 @@ export function liveUrl({ http }: Endpoint): string {
 	return `${http.replace(/\/graphql$/, "")}/health/live`;
 }
 
-/** Asks a server whether it lives, through whatever proxy the worker itself would go. Never throws. */
+/** Asks a server whether it lives, through whatever proxy the worker itself would go: that of `endpoint`, else the environment's. Never throws. */
 export async function askLive(
 	deps: { readonly clock: Clock; readonly fetch: Fetch },
 	url: string,
 	signal: AbortSignal,
+	endpoint?: Endpoint,
 ): Promise<LiveAnswer> {
 	const [startedMs, startedAtMs] = [deps.clock.monotonic(), deps.clock.now()];
 	try {
-		const response = await deps.fetch(url, { redirect: "manual", signal });
+		const response = await deps.fetch(url, { redirect: "manual", signal, ...(endpoint === undefined ? {} : through(endpoint)) });
 		const roundTripMs = deps.clock.monotonic() - startedMs;
 		const serverMs = Date.parse(response.headers.get("date") ?? "");
 		const clockAheadMs = Number.isNaN(serverMs) ? undefined : serverMs + dateHeaderErrorMs - (startedAtMs + roundTripMs / 2);

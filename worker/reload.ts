@@ -39,6 +39,11 @@ const remedies: Readonly<Record<SettingName, string | undefined>> = {
 	workerApiKey: restart,
 	stateDir: restart,
 	machineIdFile: restart,
+	meshMode: restart,
+	meshStateDir: restart,
+	meshSocket: restart,
+	tailscale: restart,
+	tailscaled: restart,
 	metricsPort: restart,
 	dockerSocket: restart,
 };

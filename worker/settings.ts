@@ -80,6 +80,41 @@ const table = {
 		twin: false,
 		help: "take the machine's identity from this file alone (containers and tests)",
 	},
+	meshMode: {
+		variable: "MUSTER_MESH_MODE",
+		fallback: "userspace, once the enroll reply brings a mesh key",
+		placeholder: "MODE",
+		twin: true,
+		help: "how to be on the mesh: userspace, tun, host (this host's own Tailscale) or off (userspace)",
+	},
+	meshStateDir: {
+		variable: "MUSTER_MESH_STATE_DIR",
+		fallback: "mesh in the state directory",
+		placeholder: "PATH",
+		twin: true,
+		help: "where the mesh client keeps its login (default: mesh in the state directory)",
+	},
+	meshSocket: {
+		variable: "MUSTER_MESH_SOCKET",
+		fallback: "/var/run/tailscale/tailscaled.sock",
+		placeholder: "PATH",
+		twin: true,
+		help: "with the mode host: the socket of this host's tailscaled (/var/run/tailscale/tailscaled.sock)",
+	},
+	tailscale: {
+		variable: "MUSTER_TAILSCALE",
+		fallback: "tailscale on the PATH",
+		placeholder: "PATH",
+		twin: true,
+		help: "the program tailscale (default: on the PATH)",
+	},
+	tailscaled: {
+		variable: "MUSTER_TAILSCALED",
+		fallback: "tailscaled on the PATH",
+		placeholder: "PATH",
+		twin: true,
+		help: "the program tailscaled (default: on the PATH)",
+	},
 	metricsPort: {
 		variable: "MUSTER_METRICS_PORT",
 		fallback: "9100",
@@ -133,7 +168,6 @@ export function keyOf(variable: string): string {
 
 /** Variables that mean something to Muster, though not to this worker: never reported as a slip of the pen. */
 export const foreignVariables: readonly string[] = [
-	"MUSTER_MESH_STATE_DIR",
 	"MUSTER_DATA_DIR",
 	"MUSTER_LISTEN",
 	"MUSTER_API_LISTEN",

@@ -12,8 +12,11 @@ import { Fatal } from "./fatal.ts";
 import { workOnHost } from "./host-work.ts";
 import { type Identity, type IdentityStore, identityStore } from "./identity.ts";
 import { type Processes, takeLock } from "./lock.ts";
-import { type Assignment, type Loop, type LoopDeps, startLoop } from "./loop.ts";
+import { startLoop } from "./loop.ts";
+import type { Assignment, Loop, LoopDeps } from "./loop-port.ts";
 import { explainLostState } from "./lost-state.ts";
+import { openMesh } from "./mesh.ts";
+import type { MeshPlan } from "./mesh-port.ts";
 import { deriveMachineUid, readMachineIds } from "./machine-uid.ts";
 import { behindListener, startMetrics } from "./metrics.ts";
 import { systemHost } from "./metrics-host.ts";
@@ -56,13 +59,17 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 		const identity = findIdentity(deps.log, store, config);
 		const work: Assignment = {
 			identity,
-			enrollment:
-				identity === undefined || canEnrollAgain(config) ? prepareEnrollment({ ...deps, disk, fetch, store }, config, stateDir) : undefined,
+			enrollment: mayEnroll(config, identity) ? prepareEnrollment({ ...deps, disk, fetch, store }, config, stateDir) : undefined,
 			enrollsAgain: canEnrollAgain(config),
+			hasEntry: canEnroll(config),
+			meshFor: (known) => (enrollOnlySeconds === undefined || store.hasMeshKey() ? meshPlan(config, known) : undefined),
 			enrollOnlySeconds,
 			endpointFor: (known) => reportEndpoint(addresses, known),
 			nameFor: (known) => reportName(deps.log, config, known),
 		};
+		const mesh = config.mesh.mode === "off" ? undefined : openMesh({ ...deps, disk }, config.mesh, stateDir, store);
+		// Told to join, it says what is missing before a token is used up.
+		if (config.mesh.asked || (identity !== undefined && meshPlan(config, identity) !== undefined)) mesh?.checkTools();
 		const known = identity === undefined ? {} : { workerId: identity.credential.workerId };
 		deps.log.info("worker.started", { version: workerVersion, stateDir, ...known });
 		const progress = new Progress(deps.clock);
@@ -74,11 +81,13 @@ export function startWorker(deps: StartDeps, config: Config, enrollOnlySeconds: 
 			check: (endpoint, credential, signal) => callCheck(fetch, endpoint, credential, signal),
 			readVitals: () => ({ ...readVitals(), version: workerVersion }),
 			touchLock: () => lock.touch(),
+			...(mesh === undefined ? {} : { mesh }),
 			observe: (event, state, effects) => progress.observe(event, state, effects),
 		};
 		const page = {
 			progress,
 			...(beside === undefined ? {} : { beside }),
+			mesh,
 			host: systemHost(),
 			stateDir,
 			version: workerVersion,
@@ -143,9 +152,27 @@ function keptIdentity(log: Log, store: IdentityStore, { requestedId, enrollKey }
 	return identity;
 }
 
+/** Whether the configuration holds all that an enrollment needs, be it a one-use token that was used before. */
+function canEnroll({ url, enrollKey, name, apiKey }: Config): boolean {
+	return apiKey === undefined && url !== undefined && name !== undefined && enrollKey !== undefined;
+}
+
+/** Whether an enrollment has to be at hand: at once, or should the server or the mesh forget this host. */
+function mayEnroll(config: Config, identity: Identity | undefined): boolean {
+	return identity === undefined || canEnrollAgain(config) || (canEnroll(config) && meshPlan(config, identity) !== undefined);
+}
+
+/** The mesh this host is to be on: the one that the enroll reply named, or with the mode `host` whichever this host is on. */
+export function meshPlan(config: Config, { server }: Identity): MeshPlan | undefined {
+	if (config.mesh.mode === "off") return undefined;
+	const nodeName = server?.name ?? config.name ?? readHostname();
+	if (server?.mesh) return { controlUrl: server.mesh.controlUrl, nodeName };
+	return config.mesh.mode === "host" ? { controlUrl: undefined, nodeName } : undefined;
+}
+
 /** Whether the configuration would enroll this host anew, should its credential be refused for good: a one-use token would not, and a given API key never enrolls. */
-function canEnrollAgain({ url, enrollKey, name, apiKey }: Config): boolean {
-	return apiKey === undefined && url !== undefined && name !== undefined && enrollKey !== undefined && enrollKey.kind !== "host";
+function canEnrollAgain(config: Config): boolean {
+	return canEnroll(config) && config.enrollKey?.kind !== "host";
 }
 
 function prepareEnrollment(
@@ -161,12 +188,21 @@ function prepareEnrollment(
 	);
 	const own = { hostname: readHostname(), machineUid, platform: readPlatform(), version: workerVersion };
 	const facts = { name, ...(requestedId === undefined ? {} : { requestedId }), ...own, labels: config.labels };
-	return explainLostState(enrollment(deps, { endpoint: url, key: enrollKey, facts }), enrollKey.kind, stateDir);
+	return explainLostState(
+		enrollment(deps, { endpoint: url, key: enrollKey, facts }),
+		enrollKey.kind,
+		stateDir,
+		() => deps.store.peek() !== undefined,
+	);
 }
 
-/** Where to report: the configured address, else what the enroll reply said, else where it enrolled. Throws `Fatal` 78 when there is none. */
+/**
+ * Where to report: the configured address, else the server's on the mesh, else what the enroll reply said besides, else where it enrolled. Throws
+ * `Fatal` 78 when there is none.
+ */
 export function reportEndpoint(config: Config, { server }: Identity): Endpoint {
-	const told = [server?.address, server?.enrolledAt].map((text) => (text ? parseEndpoint(text) : undefined));
+	const onMesh = config.mesh.mode === "off" ? null : server?.mesh?.serverAddress;
+	const told = [onMesh ?? server?.address, server?.enrolledAt].map((text) => (text ? parseEndpoint(text) : undefined));
 	const endpoint = config.serverAddr ?? told[0] ?? config.url ?? told[1];
 	if (endpoint === undefined) {
 		throw new Fatal(exitCodes.config, "Cannot report: neither MUSTER_SERVER_ADDR nor MUSTER_URL is set, give the server's address");

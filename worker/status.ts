@@ -43,6 +43,20 @@ export interface Status {
 	readonly trouble: string | null;
 	/** Whether the running worker reaches Docker; null when it cannot be asked. */
 	readonly docker: Report["docker"];
+	/** This host's place on the mesh; null when it is to be on none. */
+	readonly mesh: MeshStanding | null;
+}
+
+/** What `status` knows of the mesh. */
+export interface MeshStanding {
+	/** The client's word; null when it does not answer, as when no worker runs. */
+	readonly state: string | null;
+	readonly addresses: readonly string[];
+	readonly nodeName: string | null;
+	/** What is wrong, with the remedy. */
+	readonly trouble: string | null;
+	/** All of it, for people. */
+	readonly text: string;
 }
 
 /** Asks the worker that holds the state directory, on the port its metrics are on, within a second. Undefined when it does not answer, or another does. */
@@ -86,6 +100,7 @@ export function readStatus(
 		readonly apiKey: { readonly workerId: string; readonly hint: string } | undefined;
 	},
 	report?: Report,
+	mesh: MeshStanding | null = null,
 ): Status {
 	const kept = store?.peek();
 	const workerId = configured.apiKey?.workerId ?? kept?.credential.workerId ?? null;
@@ -104,6 +119,7 @@ export function readStatus(
 		lastHeartbeat: report?.lastHeartbeat ?? null,
 		trouble: report?.reason ?? null,
 		docker: report?.docker ?? null,
+		mesh,
 	};
 }
 
@@ -122,6 +138,7 @@ export function formatStatus(status: Status, format: "text" | "json"): string {
 		["docker", status.docker === null ? null : status.docker.up ? status.docker.version : `no: ${status.docker.reason}`],
 		["reporting", reportingText(status)],
 		["last heartbeat", status.lastHeartbeat],
+		...(status.mesh === null ? [] : [["mesh", status.mesh.text] as const]),
 	];
 	return rows.map(([label, value]) => `${`${label}:`.padEnd(18)}${value ?? "-"}\n`).join("");
 }

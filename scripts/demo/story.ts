@@ -68,7 +68,8 @@ async function serverStarts({ home, dataDir, signal, onEnd }: Props): Promise<Ap
 	return { url, token: (await readFile(join(dataDir, "admin-token"), "utf8")).trim() };
 }
 
-async function workerIsBuilt(signal: AbortSignal): Promise<string> {
+/** Builds the worker when it is not there, and shows it. */
+export async function workerIsBuilt(signal: AbortSignal): Promise<string> {
 	step("The worker is one file that needs nothing else on its host");
 	const changedMs = () =>
 		stat(outputPath(root, undefined)).then(

@@ -89,3 +89,12 @@ export async function countAlerts(sql: Sql, tenantId: string, open: boolean | un
 	const rows = await sql`select count(*) as total from alerts where ${where(sql, tenantId, open)}`;
 	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
 }
+
+/** Deletes a bounded number of the oldest acknowledged alerts below an id; what nobody has seen stays. Returns how many went. */
+export async function pruneAlerts(sql: Sql, below: string, limit: number): Promise<number> {
+	const gone = await sql`
+		with old as materialized (
+			select id from alerts where id < ${below} and acknowledged_at is not null order by id limit ${limit} for update skip locked)
+		delete from alerts a using old where a.id = old.id`;
+	return gone.count;
+}

@@ -73,3 +73,11 @@ export async function countAudit(sql: Sql, tenantId: string, filter: AuditFilter
 	const rows = await sql`select count(*) as total from audit where ${where(sql, tenantId, filter)}`;
 	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
 }
+
+/** Deletes a bounded number of the oldest lines below an id. Returns how many went. */
+export async function pruneAudit(sql: Sql, below: string, limit: number): Promise<number> {
+	const gone = await sql`
+		with old as materialized (select id from audit where id < ${below} order by id limit ${limit} for update skip locked)
+		delete from audit a using old where a.id = old.id`;
+	return gone.count;
+}

@@ -35,8 +35,9 @@ export async function unreadCommands(sql: Sql, limit: number): Promise<CommandPl
 /** Deletes a bounded number of commands that ended more than a week ago, with what is left of their output. */
 export async function pruneCommands(sql: Sql, limit: number): Promise<number> {
 	const gone = await sql`
-		delete from commands where id in (
-			select id from commands where ended_at < now() - interval '7 days' order by ended_at limit ${limit} for update skip locked)`;
+		with old as materialized (
+			select id from commands where ended_at < now() - interval '7 days' order by ended_at limit ${limit} for update skip locked)
+		delete from commands c using old where c.id = old.id`;
 	return gone.count;
 }
 

@@ -31,6 +31,14 @@ export function isForeignKeyViolation(error: unknown): boolean {
 	return error instanceof Error && "code" in error && error.code === "23503";
 }
 
+/**
+ * Whether a batch lost to another transaction: a row that must be unique was there, or one that others refer to was not written because it was
+ * there under another name.
+ */
+export function isLostInsert(error: unknown): boolean {
+	return isUniqueViolation(error) || isForeignKeyViolation(error);
+}
+
 /** Whether an error means that the database is away, so that every request would meet it; such a request may be tried again later. */
 export function isConnectionFault(error: unknown): boolean {
 	// Causes may go round in a circle; ours are at most three deep.

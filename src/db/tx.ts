@@ -35,6 +35,8 @@ export function retryable(error: unknown, phase: TxPhase): TxRetry | undefined {
 }
 
 const retriesDefault = 3;
+/** Said together with `begin`, so they cost no round trip. */
+const byIndex = ["set local enable_hashjoin = off", "set local enable_mergejoin = off", "set local enable_seqscan = off"];
 const backoffs: Readonly<Record<TxRetry, Backoff>> = {
 	conflict: { baseMs: 20, capMs: 500 },
 	connection: { baseMs: 100, capMs: 2_000 },
@@ -61,7 +63,12 @@ export async function runTx<T>(parts: TxParts, work: (tx: Tx) => Promise<T>, opt
 	for (let attempt = 0; ; attempt++) {
 		const progress: { phase: TxPhase } = { phase: "begin" };
 		try {
-			return await once(parts, work, options.isolation ?? "read committed", progress);
+			const begin = [
+				`begin isolation level ${options.isolation ?? "read committed"}`,
+				...parts.settings,
+				...(options.byIndex === true ? byIndex : []),
+			];
+			return await once(parts, work, begin.join("; "), progress);
 		} catch (error) {
 			const { phase } = progress;
 			const why = attempt < retries ? retryable(error, phase) : undefined;
@@ -80,12 +87,12 @@ function outcomeUnknown(cause: unknown): LinkError {
 	);
 }
 
-async function once<T>(parts: TxParts, work: (tx: Tx) => Promise<T>, isolation: string, progress: { phase: TxPhase }): Promise<T> {
+async function once<T>(parts: TxParts, work: (tx: Tx) => Promise<T>, begin: string, progress: { phase: TxPhase }): Promise<T> {
 	const session = await parts.pool.acquire();
 	const lane = new Lane(session);
 	let open = false;
 	try {
-		await lane.say(parts.base, [`begin isolation level ${isolation}`, ...parts.settings].join("; "));
+		await lane.say(parts.base, begin);
 		open = true;
 		progress.phase = "work";
 		const value = await work(templateOver(parts.base, (statement) => lane.add(statement)) as Tx);

@@ -83,3 +83,27 @@ export async function attemptsByIds(sql: Sql, tenantId: string, ids: readonly st
 		await sql`select ${columns(sql)} from attempts where tenant_id = ${tenantId} and id = any (${[...ids]}::text[]) limit ${ids.length}`,
 	);
 }
+
+/**
+ * Deletes the oldest attempts below an id, a bounded number, and with them what the audit says of the refused ones: the lines of an attempt
+ * are minted in its millisecond. Admissions stay in the audit as long as the rest of it. Returns how many attempts went.
+ */
+export async function pruneAttempts(sql: Sql, below: string, limit: number): Promise<number> {
+	const rows = await sql`
+		with old as materialized (select id from attempts where id < ${below} order by id limit ${limit} for update skip locked), gone as (
+			delete from attempts a using old where a.id = old.id
+			returning a.id
+		), range as (select min(id) as first, max(id) as last from gone), told as (
+			delete from audit using range
+			where audit.id >= 'aud_' || substr(range.first, 5, 10) and audit.id < 'aud_' || substr(range.last, 5, 10) || '~'
+				and audit.action = 'enrollment.refused'
+		)
+		select count(*) as total from gone`;
+	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
+}
+
+/** About how many attempts there are, as PostgreSQL's own statistics have it; 0 when they were lost, so nothing is deleted by mistake. */
+export async function attemptsKept(sql: Sql): Promise<number> {
+	const rows = await sql`select n_live_tup as total from pg_stat_user_tables where relid = 'attempts'::regclass`;
+	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
+}

@@ -2,7 +2,8 @@ import { sharedApiKey } from "../auto-enrollment/auto-enrollment.ts";
 import type { Deps } from "../deps.ts";
 import { VaultError } from "../keys/vault.ts";
 import { batcher, QueueFull } from "../lib/batcher.ts";
-import { isConnectionFault, isUniqueViolation } from "../db/faults.ts";
+import { isConnectionFault, isLostInsert } from "../db/faults.ts";
+import { type Growth, watchGrowth } from "../db/growth.ts";
 import { type EnrollmentMethod, type Refusal, refusalStatus } from "../protocol/codes.ts";
 import { seal } from "../protocol/seal.ts";
 import { fingerprint, mintToken, sha256 } from "../protocol/token.ts";
@@ -36,6 +37,8 @@ export interface Enroller {
 type Item = { readonly kind: "proven"; readonly request: ProvenRequest } | { readonly kind: "refused"; readonly refusal: EarlyRefusal };
 
 const malformedScope = "malformed";
+/** What one enrollment adds a row to. */
+const growing = ["workers", "hosts", "credentials", "enrollments", "attempts", "audit", "events"];
 /** A proven worker with a wrong clock is no guesser, and one that came at a bad moment even less. */
 const blameless: ReadonlySet<Refusal> = new Set(["clock_skew", "overloaded", "mesh_mint_failed"]);
 /** How often a batch that lost a race to another server is decided anew before its requests are tried one by one. */
@@ -43,7 +46,12 @@ const lostRacesMax = 5;
 
 /** Makes the pipeline of one server process. */
 export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): Enroller {
-	const batches = batcher<Item, EnrollResult>((items) => runBatch(deps, items), { batchMax, waitingMax, shared: isConnectionFault });
+	const growth = watchGrowth(deps, growing);
+	const batches = batcher<Item, EnrollResult>((items) => runBatch(deps, growth, items), {
+		batchMax,
+		waitingMax,
+		shared: isConnectionFault,
+	});
 
 	async function refuse(
 		raw: object,
@@ -146,29 +154,33 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 }
 
 /** Decides and writes one batch in one transaction. */
-async function runBatch(deps: Deps, items: readonly Item[], lostRaces = 0): Promise<EnrollResult[]> {
+async function runBatch(deps: Deps, growth: Growth, items: readonly Item[], lostRaces = 0): Promise<EnrollResult[]> {
 	try {
-		const results = await deps.db.tx(async (tx) => {
-			const requests = items.flatMap((item) => (item.kind === "proven" ? [item.request] : []));
-			const world = openWorld(await load(tx, requests), deps.settings.staleSeconds * 1_000);
-			const now = deps.clock.now();
-			const answers = items.map((item): EnrollResult => {
-				if (item.kind === "refused") {
-					noteEarly(world.changes, item.refusal, now, deps.mintId);
-					const { reason, message, retryAfterSeconds } = item.refusal;
-					return { kind: "rejected", reason, message, retryAfterSeconds };
-				}
-				const { request } = item;
-				const facts = factsFor(world, request, (key) => sourceAllowed(key, request.sourceAddress));
-				return apply(world, request, decide(facts, request, now), now, deps.mintId);
-			});
-			await save(tx, world.changes);
-			return answers;
-		});
+		const results = await deps.db.tx(
+			async (tx) => {
+				const requests = items.flatMap((item) => (item.kind === "proven" ? [item.request] : []));
+				const world = openWorld(await load(tx, requests), deps.settings.staleSeconds * 1_000);
+				const now = deps.clock.now();
+				const answers = items.map((item): EnrollResult => {
+					if (item.kind === "refused") {
+						noteEarly(world.changes, item.refusal, now, deps.mintId);
+						const { reason, message, retryAfterSeconds } = item.refusal;
+						return { kind: "rejected", reason, message, retryAfterSeconds };
+					}
+					const { request } = item;
+					const facts = factsFor(world, request, (key) => sourceAllowed(key, request.sourceAddress));
+					return apply(world, request, decide(facts, request, now), now, deps.mintId);
+				});
+				await save(tx, world.changes);
+				return answers;
+			},
+			{ byIndex: true },
+		);
 		deps.metrics.enrollBatch(items.length);
+		growth.grew(items.length);
 		return results;
 	} catch (error) {
-		if ((error instanceof LostRace || isUniqueViolation(error)) && lostRaces < lostRacesMax) return runBatch(deps, items, lostRaces + 1);
+		if ((error instanceof LostRace || isLostInsert(error)) && lostRaces < lostRacesMax) return runBatch(deps, growth, items, lostRaces + 1);
 		throw error;
 	}
 }

@@ -3,6 +3,7 @@ import { raiseAlerts } from "../alerts/store.ts";
 import { record } from "../audit/store.ts";
 import type { Sql, Tx } from "../db/port.ts";
 import { parseRows, time } from "../db/rows.ts";
+import { together } from "../db/together.ts";
 import { append } from "../events/outbox.ts";
 import { lockHosts, saveHosts, workersOfHosts } from "../hosts/store.ts";
 import { addUses, lockKeys } from "../keys/store.ts";
@@ -126,10 +127,14 @@ function lockWorkers(
 }
 
 /**
- * Writes what the verdicts changed, one statement a table, all sent at once on the transaction's connection.
+ * Writes what the verdicts changed, one statement a table, joined into one where they may be.
  * Throws LostRace when a row to be inserted was there already; then nothing of the batch may be committed.
  */
 export async function save(tx: Tx, changes: Changes): Promise<void> {
+	await together(tx, (joined) => write(joined, changes));
+}
+
+async function write(tx: Tx, changes: Changes): Promise<void> {
 	await Promise.all([
 		saveWorkers(tx, [...changes.newWorkers.values()], [...changes.oldWorkers.values()]).then(expect("workers", changes.newWorkers.size)),
 		saveHosts(tx, [...changes.newHosts.values()], [...changes.oldHosts.values()]),

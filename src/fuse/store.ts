@@ -160,8 +160,10 @@ export async function pendingChanges(tx: Tx, tenantId: string, hostId: string, l
 }
 
 /** Forgets fusions that ended more than 30 days ago. */
-export async function pruneFusions(sql: Sql, limit: number): Promise<void> {
-	await sql`
-		delete from fusions where id in (
-			select id from fusions where step = 'ENDED' and ended_at < now() - interval '30 days' limit ${limit})`;
+export async function pruneFusions(sql: Sql, limit: number): Promise<number> {
+	const gone = await sql`
+		with old as materialized (
+			select id from fusions where step = 'ENDED' and ended_at < now() - interval '30 days' limit ${limit} for update skip locked)
+		delete from fusions f using old where f.id = old.id`;
+	return gone.count;
 }

@@ -28,6 +28,8 @@ export interface GraphQLContext {
 	readonly http: HttpReply;
 	/** Aborted when a subscription's reader has gone. */
 	readonly signal: AbortSignal;
+	/** Says that what was looked up may come to be: subscribers that come later must look for themselves. Only where subscriptions are shared. */
+	readonly alone?: () => void;
 	/** Closes the transport of a subscriber that reads too slowly, with the documented code. */
 	fellBehind(): void;
 	/** The operator behind the request, with at least this role; throws UNAUTHENTICATED or FORBIDDEN. */
@@ -36,12 +38,30 @@ export interface GraphQLContext {
 	asWorker(): WorkerPrincipal;
 }
 
+const tokenExpired = () => new MusterError("UNAUTHENTICATED", "The admin token has expired: make a new one (npm run token)");
+
+/** What subscribers have to have in common to be served as one: tenant and role decide what may be seen. Undefined: this one is served alone. */
+export function sharingOf(context: GraphQLContext) {
+	const { principal, deps } = context;
+	if (principal.kind !== "operator") return undefined;
+	const endsInMs = principal.expiresAt - deps.clock.now();
+	if (endsInMs <= 0) return undefined;
+	return {
+		key: `${principal.tenantId} ${principal.role}`,
+		// Each subscriber's token ends its own part only.
+		context: () => createContext({ ...context, principal: { ...principal, expiresAt: Number.MAX_SAFE_INTEGER } }),
+		endsInMs,
+		ended: tokenExpired,
+		counted: (change: 1 | -1) => deps.metrics.subscribers(change),
+	};
+}
+
 /** Makes a context. A token that ran out while its socket was open counts no more. */
 export function createContext(parts: Omit<GraphQLContext, "as" | "asWorker">): GraphQLContext {
 	const current = (): Principal => {
 		const { principal } = parts;
 		if (principal.kind !== "operator" || parts.deps.clock.now() < principal.expiresAt) return principal;
-		throw new MusterError("UNAUTHENTICATED", "The admin token has expired: make a new one (npm run token)");
+		throw tokenExpired();
 	};
 	return { ...parts, as: (needed) => requireOperator(current(), needed), asWorker: () => requireWorker(current()) };
 }

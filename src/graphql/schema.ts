@@ -24,9 +24,9 @@ import "./command-worker.ts";
 import "./fuse.ts";
 import "./command-output.ts";
 import "./command-actions.ts";
-import "./stack.ts";
 import "./inventory.ts";
 import "./inventory-worker.ts";
+import "./stack.ts";
 
 /** The executable schema, built from the types that the imports above registered. */
 export const schema: GraphQLSchema = builder.toSchema();

@@ -8,5 +8,6 @@ const nowhere = "none";
 export async function siteIdOf(ctx: GraphQLContext, siteCode: string | null | undefined): Promise<string | undefined> {
 	if (siteCode == null) return undefined;
 	const site = await siteByCode(ctx.deps.db.sql, ctx.as("viewer").tenantId, siteCode);
+	if (site === undefined) ctx.alone?.();
 	return site?.id ?? nowhere;
 }

@@ -9,7 +9,7 @@ import {
 	stackStates,
 } from "../stacks/stack.ts";
 import { composeOf, deployStack, redeployStack, removeStack, scaleStack, type StackChange, stacksMax } from "../stacks/stacks.ts";
-import { containersOfHosts, stackOf, stacksByIds, stacksOfHosts } from "../stacks/store.ts";
+import { containersOfHosts, stacksByIds, stacksOfHosts } from "../stacks/store.ts";
 import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
 import { CommandRef } from "./command.ts";
@@ -113,9 +113,9 @@ builder.queryField("stack", (t) =>
 	t.field({
 		type: StackRef,
 		nullable: true,
-		description: "By host and name. Role: viewer.",
-		args: { hostId: t.arg.id({ required: true }), name: t.arg.string({ required: true }) },
-		resolve: async (_, { hostId, name }, ctx) => (await stackOf(ctx.deps.db.sql, ctx.as("viewer").tenantId, hostId, name)) ?? null,
+		description: "By id; by name they are in `Host.stacks`. Role: viewer.",
+		args: { id: t.arg.id({ required: true }) },
+		resolve: async (_, { id }, ctx) => (await stacksByIds(ctx.deps.db.sql, ctx.as("viewer").tenantId, [id]))[0] ?? null,
 	}),
 );
 

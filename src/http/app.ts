@@ -1,10 +1,11 @@
-import type { GraphQLSchema } from "graphql";
+import { type GraphQLSchema, parse } from "graphql";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { Route } from "../metrics/registry.ts";
 import type { RequestInfo } from "../runtime/port.ts";
 import { parseCidrs, sourceAddress } from "../lib/address.ts";
 import { createEndpoint } from "./endpoint.ts";
+import { isEnrollOnly, wrongListener } from "./enroll-only.ts";
 import { createGraphiQL, graphiqlPath } from "./graphiql.ts";
 import { welcomeQuery } from "./graphiql-client.ts";
 import { type HealthCheck, live, readiness } from "./health.ts";
@@ -33,6 +34,8 @@ export interface AppOptions<Principal, Context extends object> {
 	readonly known?: readonly string[];
 	/** What GraphiQL shows first. */
 	readonly graphiqlQuery?: string;
+	/** What `fetchEnrollOnly` says to everything that it does not answer: where to go instead. */
+	readonly enrollOnly?: string;
 	/** A reader of an event stream that takes nothing for this long is cut. Default 30,000. */
 	readonly streamStallMs?: number;
 }
@@ -50,7 +53,18 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 	const { introspection } = options.config;
 	const streamStallMs = options.streamStallMs ?? 30_000;
 	const known = knownDocuments(schema, options.known ?? []);
-	const endpoint = createEndpoint<Principal>({ schema, createContext, introspection, mask, newRequestId, streamStallMs, known });
+	const common = { schema, createContext, introspection, mask, newRequestId, streamStallMs };
+	const endpoint = createEndpoint<Principal>({ ...common, known });
+	// An engine of its own: what it refuses must not be remembered as refused for the other listener, and what is known there is not known here.
+	const narrow = options.enrollOnly === undefined ? undefined : openNarrow(options.enrollOnly);
+
+	function openNarrow(message: string) {
+		const enrolling = (options.known ?? []).filter((text) => isEnrollOnly(parse(text)));
+		return {
+			message,
+			endpoint: createEndpoint<Principal>({ ...common, known: knownDocuments(schema, enrolling), enrollOnly: message }),
+		};
+	}
 	const graphiql = createGraphiQL({ title: "Muster", defaultQuery: options.graphiqlQuery ?? welcomeQuery });
 	let stopping = false;
 
@@ -62,12 +76,19 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 		requestId: string,
 		route: Route,
 		pathname: string,
+		door: typeof narrow,
 	): Promise<Response> {
+		if (door !== undefined && (route === "/" || route === "/assets")) return wrongListener(door.message);
 		switch (route) {
 			case "/graphql":
+				if (door !== undefined) {
+					if (request.method !== "POST") return wrongListener(door.message);
+					return door.endpoint.handle(request, sourceOf(request, peerAddress), requestId);
+				}
 				if (wantsPage(request)) return graphiql.page();
 				return endpoint.handle(request, sourceOf(request, peerAddress), requestId);
 			case "/graphiql":
+				if (door !== undefined) return wrongListener(door.message);
 				return graphiql.part(request, pathname.slice(graphiqlPath.length + 1));
 			case "/health/live":
 				return live();
@@ -80,21 +101,26 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 		}
 	}
 
+	async function respond(request: Request, info: RequestInfo, door: typeof narrow): Promise<Response> {
+		const requestId = newRequestId();
+		const { pathname } = new URL(request.url);
+		const route = routeOf(pathname);
+		const response = await answer(request, info, requestId, route, pathname, door);
+		options.metricsHook?.(route, response.status);
+		log.debug("http.answered", { requestId, method: request.method, path: pathname, status: response.status });
+		return harden(response, requestId);
+	}
+
 	return {
 		/** Answers one request. Throws only for faults of this program itself. */
-		async fetch(request: Request, info: RequestInfo): Promise<Response> {
-			const requestId = newRequestId();
-			const { pathname } = new URL(request.url);
-			const route = routeOf(pathname);
-			const response = await answer(request, info, requestId, route, pathname);
-			options.metricsHook?.(route, response.status);
-			log.debug("http.answered", { requestId, method: request.method, path: pathname, status: response.status });
-			return harden(response, requestId);
-		},
+		fetch: (request: Request, info: RequestInfo) => respond(request, info, undefined),
+		/** The same for a listener that new machines reach: enroll, health, the install script and downloads, nothing else (H5). */
+		fetchEnrollOnly: (request: Request, info: RequestInfo) => respond(request, info, narrow),
 		/** Ends all event streams, and those still to come; readiness turns 503. Call it before stopping the listener. */
 		endStreams(): void {
 			stopping = true;
 			endpoint.endStreams();
+			narrow?.endpoint.endStreams();
 		},
 		yoga: endpoint.yoga,
 		known,

@@ -3,6 +3,7 @@ import type { GraphQLSchema } from "graphql";
 import { createYoga, processRegularResult } from "graphql-yoga";
 import { boundedMap } from "../lib/bounded-map.ts";
 import { type EventStream, watchEventStream } from "./event-stream.ts";
+import { enrollOnly } from "./enroll-only.ts";
 import type { KnownDocuments } from "./known.ts";
 import { liveSubscriptions } from "./live.ts";
 import type { ErrorMask } from "./mask.ts";
@@ -19,6 +20,8 @@ export interface EndpointOptions<Principal> {
 	readonly streamStallMs: number;
 	/** Operations that need no general pipeline. */
 	readonly known: KnownDocuments;
+	/** Takes the enroll mutation only, and refuses everything else with this message. Default: takes all. */
+	readonly enrollOnly?: string;
 }
 
 /**
@@ -153,7 +156,13 @@ function openYoga<Principal>(options: EndpointOptions<Principal>, singles: WeakS
 	return createYoga<OperationScope<Principal>, object>({
 		schema: options.schema,
 		context,
-		plugins: [...documentRules(documentLimits, options.introspection), liveSubscriptions(), noteRootFields, maskResults(mask)],
+		plugins: [
+			...(options.enrollOnly === undefined ? [] : [enrollOnly(options.enrollOnly, (http) => singles.add(http))]),
+			...documentRules(documentLimits, options.introspection),
+			liveSubscriptions(),
+			noteRootFields,
+			maskResults(mask),
+		],
 		// The last net; what has a scope was masked under its request id before.
 		maskedErrors: { errorMessage: "Unexpected error", maskError: (error) => mask(error, options.newRequestId()) },
 		logging: false,

@@ -6,6 +6,7 @@ import type { ServeOptions, ServerSocket, SocketSession } from "../runtime/port.
 import type { App } from "./app.ts";
 import type { KnownRequest } from "./known.ts";
 import { maskResult } from "./plugins.ts";
+import { type ReaderSocket, type Sharing, subscriptionGroups } from "./shared.ts";
 import { endless, type OperationScope, type SocketHandle } from "./scope.ts";
 
 /** What a client sent with `connection_init`, or nothing. */
@@ -22,6 +23,10 @@ export interface SocketOptions<Principal, Context extends object> {
 	onOpen?(principal: Principal, socket: SocketHandle): void;
 	/** It is gone. Called exactly once for each `onOpen`, whatever its operations do. */
 	onClose?(principal: Principal, socket: SocketHandle, code: number): void;
+	/** What subscriptions of the same document and variables may be served as one; undefined, or left out: each by itself. */
+	share?(context: OperationScope<Principal> & Context): Sharing | undefined;
+	/** Results that wait for one reader of a shared subscription at most. Default 1,024. */
+	readonly backlogMax?: number;
 	/** Sockets at once from one source address. Default 4,096: a site's robots often share one NAT. */
 	readonly socketsPerAddressMax?: number;
 	/** Operations at once on one socket. Default 64. */
@@ -34,12 +39,14 @@ export interface SocketOptions<Principal, Context extends object> {
 	readonly drainTimeoutMs?: number;
 }
 
+const fellBehindReason = "The subscriber fell behind: reconnect and read the state anew";
 /** graphql-ws's own code for a fault of the server. */
 const internalError = 4500;
 
 /** One socket while it lives. */
 interface Connection<Principal, Context> {
 	readonly handle: SocketHandle;
+	readonly reader: ReaderSocket;
 	readonly request: Request;
 	principal: Principal | undefined;
 	context: (OperationScope<Principal> & Context) | undefined;
@@ -72,6 +79,7 @@ export function createSockets<Principal, Context extends object>(
 		count(sourceAddress, 1);
 		const connection: Connection<Principal, Context> = {
 			handle: { sourceAddress, close: (code, reason) => socket.close(code, reason) },
+			reader: { push: (texts) => socket.push(texts), fellBehind: () => socket.close(closeCodes.fellBehind, fellBehindReason) },
 			request: socket.request,
 			principal: undefined,
 			context: undefined,
@@ -123,6 +131,8 @@ export function createSockets<Principal, Context extends object>(
 function protocolServer<Principal, Context extends object>(options: SocketOptions<Principal, Context>) {
 	const { app } = options;
 	const operationsMax = options.operationsPerSocketMax ?? 64;
+	const serialise = (result: Result) => JSON.stringify(result.errors === undefined ? result : formatted(result));
+	const groups = subscriptionGroups({ serialise, backlogMax: options.backlogMax ?? 1_024 });
 	// The engine that parsed an operation also runs it, so that every plugin sees the whole of it.
 	const engines = new WeakMap<ExecutionArgs, Engine>();
 	const engineOf = (args: ExecutionArgs): Engine => {
@@ -136,11 +146,20 @@ function protocolServer<Principal, Context extends object>(options: SocketOption
 		execute: (args) => engineOf(args).execute(args),
 		subscribe: (args) => engineOf(args).subscribe(args),
 		onConnect: ({ connectionParams, extra }) => admitConnection(options, extra.connection, connectionParams ?? {}),
-		async onSubscribe(protocol, _id, payload) {
+		async onSubscribe(protocol, id, payload) {
 			const prepared = await prepare(app, protocol, payload, operationsMax);
 			if ("errors" in prepared) return prepared.errors;
-			engines.set(prepared.args, prepared.engine);
-			return prepared.args;
+			const { args, engine } = prepared;
+			const { context, reader } = protocol.extra.connection;
+			engines.set(args, {
+				execute: engine.execute,
+				subscribe(subscribed) {
+					const sharing = context === undefined ? undefined : options.share?.(context);
+					if (sharing === undefined) return engine.subscribe(subscribed);
+					return groups.join({ id, args: subscribed, text: payload.query, sharing }, reader, engine.subscribe);
+				},
+			});
+			return args;
 		},
 		onNext: (_protocol, _id, _payload, _args, result) => (result.errors === undefined ? undefined : formatted(result)),
 		// A subscription whose source throws comes here with its raw error.
@@ -167,7 +186,7 @@ async function admitConnection<Principal, Context extends object>(
 			socket: handle,
 			http: { headers: {} },
 			signal: endless,
-			fellBehind: () => handle.close(closeCodes.fellBehind, "The subscriber fell behind: reconnect and read the state anew"),
+			fellBehind: () => handle.close(closeCodes.fellBehind, fellBehindReason),
 		};
 		const context = await options.app.createContext(scope);
 		if (connection.closed) return false;

@@ -64,10 +64,12 @@ export async function countHostEvents(sql: Sql, tenantId: string, hostId: string
 }
 
 /** Deletes a bounded number of events older than a week. */
-export async function pruneHostEvents(sql: Sql, limit: number): Promise<void> {
-	await sql`
-		delete from host_events where id in (
-			select id from host_events where at < now() - interval '7 days' order by at limit ${limit} for update skip locked)`;
+export async function pruneHostEvents(sql: Sql, limit: number): Promise<number> {
+	const gone = await sql`
+		with old as materialized (
+			select id from host_events where at < now() - interval '7 days' order by at limit ${limit} for update skip locked)
+		delete from host_events e using old where e.id = old.id`;
+	return gone.count;
 }
 
 /** A cursor of another list is a place before all. */

@@ -44,6 +44,11 @@ export function idMint(clock: Clock, random: Random): IdMint {
 	};
 }
 
+/** What every id of a kind that was minted at this time or later is not below, so that a table can be cut by time along its primary key. */
+export function idFloor(kind: IdKind, atMs: number): string {
+	return `${idPrefixes[kind]}_${encode(BigInt(Math.max(0, Math.floor(atMs))), 10)}`;
+}
+
 /** The kind an id's prefix names, or undefined for an id of somebody's own choosing. */
 export function idKind(id: string): IdKind | undefined {
 	const prefix = id.slice(0, Math.max(0, id.indexOf("_")));

@@ -84,7 +84,7 @@ export function openHeadscale(config: HeadscaleConfig, tools: Tools, patience: P
 	function move(next: Breaker): void {
 		if (next.kind !== breaker.kind) {
 			tools.metrics.meshBreaker(next.kind);
-			tools.log.info("mesh.breaker", { from: breaker.kind, to: next.kind });
+			tools.log.debug("mesh.breaker", { from: breaker.kind, to: next.kind });
 		}
 		breaker = next;
 	}

@@ -2,7 +2,7 @@ import process from "node:process";
 import { problem } from "../http/respond.ts";
 import { within } from "../lib/within.ts";
 import { closeCodes } from "../protocol/codes.ts";
-import { type DrainGate, drainGate, SocketClosed } from "./drain.ts";
+import { type DrainGate, drainGate, room, SocketClosed } from "./drain.ts";
 
 import { boundBody, closeReason, judgeUpgrade } from "./gate.ts";
 import type { Listener, Runtime, ServeOptions, ServerSocket, SocketSession } from "./port.ts";
@@ -130,18 +130,31 @@ function socketHandler(sockets: Sockets, open: Set<BunSocket>, onFault: (error: 
 
 function serverSocket(ws: BunSocket, gate: DrainGate): ServerSocket {
 	const { peerAddress, subprotocol, request } = ws.data;
+
+	function push(texts: readonly string[]): Promise<void> | undefined {
+		if (ws.data.closing !== undefined) return Promise.reject(new SocketClosed());
+		let bytes = 0;
+		let taken = true;
+		const send = () => {
+			for (const text of texts) {
+				bytes += text.length;
+				taken &&= ws.send(text) !== 0;
+			}
+		};
+		if (texts.length === 1) send();
+		else ws.cork(send);
+		if (taken) return gate.handed(bytes);
+		// Dropped: the peer has left, or its buffer is full of frames that nobody awaited. Never go on with a gap.
+		closeSocket(ws, closeCodes.fellBehind, "The peer reads too slowly");
+		return Promise.reject(new SocketClosed());
+	}
+
 	return {
 		peerAddress,
 		subprotocol,
 		request,
-		send(text) {
-			if (ws.data.closing !== undefined) return Promise.reject(new SocketClosed());
-			const status = ws.send(text);
-			if (status !== 0) return gate.handed(text.length);
-			// Dropped: the peer has left, or its buffer is full of frames that nobody awaited. Never go on with a gap.
-			closeSocket(ws, closeCodes.fellBehind, "The peer reads too slowly");
-			return Promise.reject(new SocketClosed());
-		},
+		send: (text) => push([text]) ?? room,
+		push,
 		close: (code, reason) => closeSocket(ws, code, reason),
 	};
 }

@@ -12,8 +12,8 @@ export interface DrainOptions {
 }
 
 export interface DrainGate {
-	/** Counts a frame that was handed over. Resolves at once while there is room, else when there is again; rejects when the gate closes. */
-	handed(bytes: number): Promise<void>;
+	/** Counts what was handed over. Undefined while there is room; else it resolves when there is again, and rejects when the gate closes. */
+	handed(bytes: number): Promise<void> | undefined;
 	/** The runtime says that bytes left. */
 	progress(): void;
 	/** The socket is gone: everyone who waits is refused. Idempotent. */
@@ -22,7 +22,8 @@ export interface DrainGate {
 
 /** Room for one socket before its senders wait: larger only adds memory per stalled peer, smaller costs throughput (Deno polls). */
 const roomBytes = 64 * 1024;
-const room = Promise.resolve();
+/** For senders that want a promise when there is room. */
+export const room = Promise.resolve();
 
 /** What a sender gets for a socket that has closed. Expected, never logged. */
 export class SocketClosed extends Error {
@@ -80,7 +81,7 @@ export function drainGate(options: DrainOptions): DrainGate {
 			handedBytes += bytes;
 			if (waiting !== undefined) return waiting.promise;
 			const buffered = options.buffered();
-			if (buffered <= roomBytes) return room;
+			if (buffered <= roomBytes) return undefined;
 			takenBytes = handedBytes - buffered;
 			quietSince = performance.now();
 			waiting = Promise.withResolvers<void>();

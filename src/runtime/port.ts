@@ -15,6 +15,11 @@ export interface ServerSocket {
 	 * has backpressure; it rejects with a `SocketClosed` error (by `name`) when the socket closed or the peer took no bytes for `drainTimeoutMs`.
 	 */
 	send(text: string): Promise<void>;
+	/**
+	 * Sends frames as `send` does, together where the runtime can, and says undefined when there is room for more: one text for thousands of
+	 * sockets costs no promise for each.
+	 */
+	push(texts: readonly string[]): Promise<void> | undefined;
 	/** Starts the closing handshake; a peer that never answers is dropped after a few seconds. */
 	close(code: number, reason: string): void;
 	readonly peerAddress: string;

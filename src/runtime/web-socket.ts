@@ -1,6 +1,6 @@
 /** Ties a standard WebSocket, as Deno gives it, to a session, and adds what that leaves out: limits, backpressure, cutting a dead peer. */
 import { closeCodes } from "../protocol/codes.ts";
-import { drainGate, SocketClosed } from "./drain.ts";
+import { drainGate, room, SocketClosed } from "./drain.ts";
 import { closeReason } from "./gate.ts";
 import { limits } from "./limits.ts";
 import type { ServeOptions, ServerSocket, SocketSession } from "./port.ts";
@@ -27,10 +27,14 @@ export function attachSocket(attachment: Attachment): void {
 	const ends = endings(attachment, (code, reason) => guarded(() => session?.closed(code, reason)));
 	const { gate, close } = ends;
 
-	function send(text: string): Promise<void> {
+	function push(texts: readonly string[]): Promise<void> | undefined {
 		if (ends.hasBegun() || socket.readyState !== WebSocket.OPEN) return Promise.reject(new SocketClosed());
-		socket.send(text);
-		if (socket.bufferedAmount <= limits.sendBufferBytesMax) return gate.handed(text.length);
+		let bytes = 0;
+		for (const text of texts) {
+			socket.send(text);
+			bytes += text.length;
+		}
+		if (socket.bufferedAmount <= limits.sendBufferBytesMax) return gate.handed(bytes);
 		close(closeCodes.fellBehind, "The peer reads too slowly");
 		return Promise.reject(new SocketClosed());
 	}
@@ -49,7 +53,7 @@ export function attachSocket(attachment: Attachment): void {
 	socket.addEventListener("open", () => {
 		open.add(close);
 		guarded(() => {
-			session = sockets.open({ ...peer, send, close });
+			session = sockets.open({ ...peer, send: (text) => push([text]) ?? room, push, close });
 		});
 	});
 	socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {

@@ -93,28 +93,18 @@ export async function dropStack(tx: Tx, tenantId: string, commandId: string): Pr
 	await tx`delete from stacks where tenant_id = ${tenantId} and command_id = ${commandId}`;
 }
 
-const labels = v.union([
-	v.record(v.string(), v.string()),
-	v.pipe(
-		v.array(v.object({ key: v.string(), value: v.string() })),
-		v.transform((list) => Object.fromEntries(list.map(({ key, value }) => [key, value]))),
-	),
-]);
-const containerRow = v.object({ hostId: v.string(), state: v.string(), status: v.string(), labels });
+const containerRow = v.object({ hostId: v.string(), project: v.string(), service: v.string(), state: v.string(), status: v.string() });
+/** Most containers of one host that are looked at. */
+const containersMax = 10_000;
 
 /** What the workers of these hosts reported of containers that Compose's labels put into a project. */
 export async function containersOfHosts(sql: Sql, tenantId: string, hostIds: readonly string[]): Promise<StackContainer[]> {
 	const rows = await sql`
-		select host_id, state, status, labels from containers
-		where tenant_id = ${tenantId} and host_id = any (${[...hostIds]}::text[]) and labels::text like ${`%${composeLabels.project}"%`}
-		limit ${hostIds.length * 10_000}`;
-	return parseRows(containerRow, rows).map((it) => ({
-		hostId: it.hostId,
-		state: it.state,
-		status: it.status,
-		project: it.labels[composeLabels.project] ?? "",
-		service: it.labels[composeLabels.service] ?? "",
-	}));
+		select host_id, labels ->> ${composeLabels.project} as project, coalesce(labels ->> ${composeLabels.service}, '') as service, state, status
+		from containers
+		where tenant_id = ${tenantId} and host_id = any (${[...hostIds]}::text[]) and labels ->> ${composeLabels.project} is not null
+		limit ${hostIds.length * containersMax}`;
+	return parseRows(containerRow, rows);
 }
 
 /** Every sealed text; locked for sealing it anew under another master key. */

@@ -7,7 +7,7 @@ import { enrollMutation, type GraphQLReply, graphql, type Muster, startMuster } 
 import { hex } from "../support/pipeline.ts";
 import { openWire, type Wire } from "../support/wire.ts";
 import { table } from "./refusals-table.ts";
-import { kinds, openWay, type Stage, stageEnv } from "./refusals-ways.ts";
+import { kinds, meshDownEnv, openWay, type Stage, stageEnv } from "./refusals-ways.ts";
 import { asked, enroll, newSite, newSource, onEachRuntime } from "./support.ts";
 
 const secondsForSlowMachines = 60_000;
@@ -17,7 +17,7 @@ const lanes = (document: string) => [document, `${document} `] as const;
 onEachRuntime(
 	"the fast lane",
 	(bench, runtime) => {
-		const others: { twin?: Muster; closed?: Muster; bare?: Muster; wire?: Wire } = {};
+		const others: { twin?: Muster; closed?: Muster; bare?: Muster; meshed?: Muster; wire?: Wire } = {};
 		beforeAll(async () => {
 			const { url } = bench.database;
 			const start = (databaseUrl: string, env: Readonly<Record<string, string>>) => startMuster({ runtime, databaseUrl, env });
@@ -26,18 +26,20 @@ onEachRuntime(
 			others.twin = await start(others.wire.url, stageEnv);
 			others.closed = await start(url, { ...stageEnv, MUSTER_EXTERNAL_WORKERS: "off" });
 			others.bare = await start(url, bareEnv);
+			others.meshed = await start(url, meshDownEnv);
 		}, secondsForSlowMachines);
 		afterAll(async () => {
-			await Promise.all([others.twin?.stop(), others.closed?.stop(), others.bare?.stop()]);
+			await Promise.all([others.twin?.stop(), others.closed?.stop(), others.bare?.stop(), others.meshed?.stop()]);
 			await others.wire?.cut();
 		});
 		afterEach(() => {
 			asked.document = enrollMutation;
 		});
 		const stage = (): Stage => {
-			const { twin, closed, bare, wire } = others;
-			if (twin === undefined || closed === undefined || bare === undefined || wire === undefined) throw new Error("No stage");
-			return { server: bench.server, database: bench.database, twin, closed, bare, wire };
+			const { twin, closed, bare, meshed, wire } = others;
+			if (twin === undefined || closed === undefined || bare === undefined || meshed === undefined || wire === undefined)
+				throw new Error("No stage");
+			return { server: bench.server, database: bench.database, twin, closed, bare, meshed, wire };
 		};
 		/** The same asked in each lane, each time with keys and machines of its own. */
 		async function inBothLanes(ask: () => Promise<GraphQLReply>): Promise<void> {

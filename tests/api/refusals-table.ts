@@ -211,6 +211,11 @@ export const table: readonly Row[] = [
 		return { input: way.right(way.claim()) };
 	}),
 
+	...rows("mesh_mint_failed", ["hostToken"], "the server's mesh is down", ({ meshed }, way) => ({
+		server: meshed,
+		input: way.right(way.claim()),
+	})),
+
 	...rows("not_configured", ["hostToken"], "the server has no shared secret", ({ bare }, way) => ({
 		server: bare,
 		input: way.right(way.claim()),
@@ -254,6 +259,7 @@ export const table: readonly Row[] = [
 	),
 ];
 
+const noMesh = "only a host token lets a machine onto the mesh";
 const oneText = "a former, unknown or wrong secret is bad_secret: there is no state to tell before the proof";
 const oneUse = "a host token has one use by its nature, which is told as already_consumed or race_consumed";
 const onlyHosts = "only a host token is used up by a single machine";
@@ -261,6 +267,7 @@ const onlyHosts = "only a host token is used up by a single machine";
 /** Reasons that a kind of key never meets, and why. */
 export const doesNotApply: Record<Kind, Partial<Record<Refusal, string>>> = {
 	siteKey: {
+		mesh_mint_failed: noMesh,
 		bad_secret: "no second secret comes with it",
 		clock_skew: "it holds no timestamp",
 		exhausted: "it has no limit of uses",
@@ -269,6 +276,7 @@ export const doesNotApply: Record<Kind, Partial<Record<Refusal, string>>> = {
 		not_configured: "it needs nothing of the server's configuration",
 	},
 	enrollmentKey: {
+		mesh_mint_failed: noMesh,
 		bad_secret: "no second secret comes with it",
 		clock_skew: "it holds no timestamp",
 		already_consumed: onlyHosts,
@@ -277,6 +285,7 @@ export const doesNotApply: Record<Kind, Partial<Record<Refusal, string>>> = {
 	},
 	hostToken: { clock_skew: "it holds no timestamp", exhausted: oneUse },
 	autoEnrollment: {
+		mesh_mint_failed: noMesh,
 		invalid_token: "it is no token: what is wrong is told as bad_secret",
 		expired: oneText,
 		revoked: oneText,

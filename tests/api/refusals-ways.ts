@@ -30,6 +30,15 @@ export const stageEnv = {
 	MUSTER_LOCKOUT: "3/15m",
 } as const;
 
+/** The same with a mesh that is down: nothing listens there. */
+export const meshDownEnv = {
+	...stageEnv,
+	MUSTER_MESH: "headscale",
+	MUSTER_HEADSCALE_URL: "http://127.0.0.1:1",
+	MUSTER_HEADSCALE_API_KEY: "an API key of these tests",
+	MUSTER_HEADSCALE_USER: "muster",
+} as const;
+
 /** A server and its database. */
 export interface Place {
 	readonly server: Muster;
@@ -45,6 +54,8 @@ export interface Stage extends Place {
 	readonly closed: Muster;
 	/** Without MUSTER_SHARED_SECRET. */
 	readonly bare: Muster;
+	/** With a mesh that is down. */
+	readonly meshed: Muster;
 }
 
 /** What a worker says of itself; a machine and enrollment of its own. */

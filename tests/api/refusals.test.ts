@@ -1,31 +1,28 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { type Refusal, refusalAnswer, refusalStatus, refusals } from "../../src/protocol/codes.ts";
+import { refusalAnswer, refusalStatus, refusals } from "../../src/protocol/codes.ts";
 import { asAdmin, type GraphQLReply, type Muster, startMuster } from "../support/muster.ts";
 import { admin, rowCount } from "../support/pipeline.ts";
 import { openWire, type Wire } from "../support/wire.ts";
 import { doesNotApply, type Row, table } from "./refusals-table.ts";
-import { kinds, methods, openWay, type Stage, stageEnv, type Way } from "./refusals-ways.ts";
+import { kinds, meshDownEnv, methods, openWay, type Stage, stageEnv, type Way } from "./refusals-ways.ts";
 import { enroll, metric, newSource, onEachRuntime } from "./support.ts";
 
-/** Needs a mesh to be refused by. */
-const elsewhere: readonly Refusal[] = ["mesh_mint_failed"];
 const secondsForSlowMachines = 60_000;
 
 test("H8: every reason and kind of key is reached by a row below, or cannot meet and says why", () => {
 	const unsettled = kinds.flatMap((kind) =>
 		refusals
-			.filter((reason) => !elsewhere.includes(reason))
 			.filter((reason) => table.some((row) => row.reason === reason && row.kind === kind) === reason in doesNotApply[kind])
 			.map((reason) => `${reason} for ${kind}`),
 	);
 	expect(unsettled).toEqual([]);
-	expect(refusals.filter((reason) => !table.some((row) => row.reason === reason))).toEqual([...elsewhere]);
+	expect(refusals.filter((reason) => !table.some((row) => row.reason === reason))).toEqual([]);
 });
 
 onEachRuntime(
 	"a refusal",
 	(bench, runtime) => {
-		const others: { twin?: Muster; closed?: Muster; bare?: Muster; wire?: Wire } = {};
+		const others: { twin?: Muster; closed?: Muster; bare?: Muster; meshed?: Muster; wire?: Wire } = {};
 		beforeAll(async () => {
 			const { url } = bench.database;
 			const start = (databaseUrl: string, env: Readonly<Record<string, string>>) => startMuster({ runtime, databaseUrl, env });
@@ -36,16 +33,18 @@ onEachRuntime(
 				start(wire.url, stageEnv).then((server) => (others.twin = server)),
 				start(url, { ...stageEnv, MUSTER_EXTERNAL_WORKERS: "off" }).then((server) => (others.closed = server)),
 				start(url, bareEnv).then((server) => (others.bare = server)),
+				start(url, meshDownEnv).then((server) => (others.meshed = server)),
 			]);
 		}, secondsForSlowMachines);
 		afterAll(async () => {
-			await Promise.all([others.twin?.stop(), others.closed?.stop(), others.bare?.stop()]);
+			await Promise.all([others.twin?.stop(), others.closed?.stop(), others.bare?.stop(), others.meshed?.stop()]);
 			await others.wire?.cut();
 		});
 		const stage = (): Stage => {
-			const { twin, closed, bare, wire } = others;
-			if (twin === undefined || closed === undefined || bare === undefined || wire === undefined) throw new Error("No stage");
-			return { server: bench.server, database: bench.database, twin, closed, bare, wire };
+			const { twin, closed, bare, meshed, wire } = others;
+			if (twin === undefined || closed === undefined || bare === undefined || meshed === undefined || wire === undefined)
+				throw new Error("No stage");
+			return { server: bench.server, database: bench.database, twin, closed, bare, meshed, wire };
 		};
 
 		test.each(table.map((row) => [row.reason, row.kind, row.how, row] as const))(

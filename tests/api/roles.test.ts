@@ -55,6 +55,14 @@ const mutations: readonly (readonly [string, Role, () => string])[] = [
 	["pullImage", "admin", () => 'pullImage(input: { hostId: "host_none", image: "i" }) { command { id } }'],
 	["cancelCommand", "operator", () => 'cancelCommand(id: "cmd_none") { command { id } }'],
 	["sendCommandInput", "admin", () => 'sendCommandInput(commandId: "cmd_none", data: "") { command { id } }'],
+	[
+		"deployStack",
+		"admin",
+		() => `deployStack(input: { hostId: "host_none", name: "s", compose: "services: { a: { image: i } }" }) { stack { id } }`,
+	],
+	["scaleStack", "admin", () => 'scaleStack(input: { hostId: "host_none", name: "s", service: "a", replicas: 1 }) { stack { id } }'],
+	["redeployStack", "admin", () => 'redeployStack(input: { hostId: "host_none", name: "s" }) { stack { id } }'],
+	["removeStack", "admin", () => 'removeStack(input: { hostId: "host_none", name: "s" }) { stack { id } }'],
 	["testWebhook", "admin", () => 'testWebhook(id: "whk_none") { delivery { id } }'],
 ];
 const queries = [
@@ -67,6 +75,7 @@ const queries = [
 	"enrollmentKeys",
 	"apiKeys",
 	"webhooks",
+	"meshNodes",
 	"commands",
 ].map((list) => `${list} { totalCount }`);
 const lookups = [
@@ -75,6 +84,7 @@ const lookups = [
 	'host(id: "host_none") { id }',
 	'node(id: "wrk_none") { id }',
 	'command(id: "cmd_none") { id }',
+	'stack(id: "stk_none") { id }',
 	"autoEnrollment { enabled }",
 	"tenant { slug }",
 ];

@@ -3,21 +3,28 @@ import { mintAdminToken } from "../../src/auth/tokens.ts";
 import type { Role } from "../../src/auth/principal.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { enrollDocument } from "../../src/protocol/operations.ts";
 import { autoEnrollmentMac } from "../../src/protocol/auto-enroll.ts";
 import { graphql, type Muster } from "../support/muster.ts";
 import { hex, rowCount, sharedSecret } from "../support/pipeline.ts";
 import { until } from "../support/until.ts";
+import type { FakeHeadscale } from "../support/fakes/headscale.ts";
 import type { Receiver } from "../unit/webhooks/receiver.ts";
 import { type Bench, enroll, heartbeat, newSource } from "./support.ts";
+import { stackFor } from "./tenant-walk-stacks.ts";
 import { stock } from "./tenant-walk-stock.ts";
 import { withOtherSecret } from "./refusals-ways.ts";
 
 /** What the servers of the walk have: nothing ages while it lasts. */
-export const walkEnv = {
+export const walkEnv = (mesh: FakeHeadscale) => ({
 	MUSTER_SHARED_SECRET: sharedSecret,
 	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: "on",
 	MUSTER_STALE_SECONDS: "86400",
-};
+	MUSTER_MESH: "headscale",
+	MUSTER_HEADSCALE_URL: mesh.url,
+	MUSTER_HEADSCALE_API_KEY: mesh.apiKey,
+	MUSTER_HEADSCALE_USER: mesh.user,
+});
 
 // The secret that tests/support/muster.ts gives to every server.
 const jwtSecret = new Secret("a secret of the tests, forty characters.");
@@ -96,7 +103,7 @@ export function bySiteKey(slug: string, siteCode: string, key: string, worker: o
 }
 
 /** A tenant that has one of everything. Whatever text people or machines chose holds the tenant's `tag`. */
-export async function newOwner({ server, database: { db } }: Bench, shared: Shared, receiver: Receiver) {
+export async function newOwner({ server, database: { db } }: Bench, shared: Shared, receiver: Receiver, mesh: FakeHeadscale) {
 	const tag = `zq${hex(5)}`;
 	const mark = (what: string) => `${tag}-${what}-${hex(4)}`;
 	const tenant = await newTenant(server, mark("t"));
@@ -149,6 +156,7 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 	await enroll(server, bySiteKey(slug, open, key, { ...facts(), requestedId: bySite.workerId }), source);
 
 	const things = await stock(server, { host: bySite, mark, db, tag, does });
+	const stack = await stackFor(db, bySite, mark, secret, does);
 
 	const label = { key: `${tag}-key`, value: `${tag}-value` };
 	const create = mutate("createEnrollmentKey", "CreateEnrollmentKeyInput", "secret key { id }");
@@ -179,7 +187,15 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 
 	const [taken, waiting] = [mark("host"), mark("host")];
 	const token = secret((await does(createHost, { input: { name: taken, siteCode: open } })).createHost.secret);
-	await enter({ enrollmentId: hex(16), credential: { hostToken: { token, sharedSecret } }, worker: { ...facts(), name: taken } });
+	const byToken = { enrollmentId: hex(16), credential: { hostToken: { token, sharedSecret } }, worker: { ...facts(), name: taken } };
+	const joining = (await graphql(server, enrollDocument, { input: byToken }, { "x-forwarded-for": source })).data.enroll;
+	const nodeName = mark("node");
+	const { address } = mesh.join(secret(joining.mesh.authKey), nodeName);
+	const onMesh = { workerId: String(joining.workerId), apiKey: secret(joining.apiKey) };
+	await heartbeat(server, onMesh, { mesh: { state: "Running", addresses: [address], nodeName } });
+	// A second node, which only its worker knows of.
+	await heartbeat(server, bySite, { mesh: { state: "Starting", addresses: ["100.64.9.9"], nodeName: mark("node") } });
+	await until("the mesh reports are written", async () => (await rowCount(db, "mesh_reports", `tenant_id = '${tenant.id}'`)) === 2);
 	const waits = (await does(createHost, { input: { name: waiting, siteCode: open } })).createHost;
 	secret(waits.secret);
 	secret((await does(createHost, { input: { name: shared.hostName, siteCode: open } })).createHost.secret);
@@ -196,6 +212,7 @@ export async function newOwner({ server, database: { db } }: Bench, shared: Shar
 		cidrs,
 		webhookUrl,
 		...things,
+		...stack,
 		siteCode: open,
 		key,
 		enrollmentKey,

@@ -46,7 +46,7 @@ export interface Belongings {
 	readonly hostnames: readonly string[];
 }
 
-const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv|cmd)_[0-9a-hjkmnp-tv-z]{26}\b/g;
+const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv|mkey|cmd|stk)_[0-9a-hjkmnp-tv-z]{26}\b/g;
 
 /** The ids in a text. */
 export function idsIn(text: string): string[] {
@@ -91,7 +91,7 @@ export async function belongingsOf(bench: Bench, owner: Owner, shared: Shared, l
 		const data = await must(bench.server, owner, `{ ${list}(first: 3) { pageInfo { startCursor endCursor } } }`);
 		cursors.push(...new Set<string>([data[list].pageInfo.startCursor, data[list].pageInfo.endCursor]));
 	}
-	const tables = ["sites", "fleets", "keys", "workers", "hosts", "credentials"];
+	const tables = ["sites", "fleets", "keys", "workers", "hosts", "credentials", "stacks"];
 	const names = (await Promise.all(tables.map((table) => column(table, "name")))).flat();
 	return {
 		owner,
@@ -189,6 +189,16 @@ const fillers: Readonly<Record<string, Filler>> = {
 	"Boolean force": plain(true),
 	"Boolean volumes": plain(true),
 	"Boolean end": plain(false),
+	"String compose": {
+		...texts(({ owner }) => [`services: { web: { image: app } } # ${owner.tag}`]),
+		own: () => "services: { web: { image: app } }",
+	},
+	"String service": { ...texts(({ owner }) => [owner.stackService]), own: fresh },
+	"LabelInput environment": {
+		values: ({ owner: { tag } }) => [{ it: [{ key: "A", value: tag }], twin: [{ key: "A", value: twinOf(tag) }] }],
+	},
+	"Int replicas": plain(2),
+	"Boolean pull": plain(true),
 	"Int first": plain(3),
 	"Int last": plain(3),
 	"Int maxUses": plain(7),

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type GraphQLSchema, isInterfaceType } from "graphql";
 import { claimedKind, parseToken } from "../../src/protocol/token.ts";
 import type { GraphQLReply } from "../support/muster.ts";
+import { startFakeHeadscale } from "../support/fakes/headscale.ts";
 import { hex, rowCount, sharedSecret } from "../support/pipeline.ts";
 import { until } from "../support/until.ts";
 import { openReceiver, type Receiver } from "../unit/webhooks/receiver.ts";
@@ -27,6 +28,9 @@ import { namesOthers, tellAgain, work } from "./tenant-walk-stock.ts";
 import { openStreams, type Streams } from "./tenant-walk-streams.ts";
 import { type Belongings, belongingsOf, notWalked, rowsOf, valuesFor } from "./tenant-walk-values.ts";
 
+/** Before the servers, which are told where it is. */
+const mesh = await startFakeHeadscale("0.28.0");
+afterAll(() => mesh.stop());
 let receiver: Receiver;
 beforeAll(async () => {
 	receiver = await openReceiver();
@@ -53,7 +57,7 @@ onEachRuntime(
 
 		beforeAll(async () => {
 			const shared = newShared();
-			owner = await newOwner(bench, shared, receiver);
+			owner = await newOwner(bench, shared, receiver, mesh);
 			other = await newStranger(bench.server, shared);
 			mutator = await newStranger(bench.server, shared);
 			schema = await introspect(bench.server, other.token);
@@ -152,7 +156,7 @@ onEachRuntime(
 					expect((await heartbeat(bench.server, worker)).errors).toEqual([]);
 					await work(bench, tenant, worker, name);
 				};
-				/** Those that named what they wait for and were not told of anything. Of all at once, one argument may rule out another. */
+				/** Those that were not told of anything. Of all at once, one argument may rule out another. */
 				const deaf = ({ streams }: Streams) => {
 					const told = new Set(streams.flatMap(({ one, received }) => (received.length > 0 ? [one.leaf] : [])));
 					return streams.filter(({ one }) => !told.has(one.leaf) && !one.leaf.endsWith(allAtOnce)).map(({ one }) => one.leaf);
@@ -164,7 +168,6 @@ onEachRuntime(
 						await happens(owner, `unfamiliar to ${owner.tag}`, owner.worker);
 						await tellAgain(bench, owner);
 						await happens(other, "unfamiliar", other);
-						// The other named none of its own.
 						const waiting = [...deaf(mine), ...deaf(theirs)].filter(
 							(leaf, index, all) => !namesOthers.includes(leaf) || all.indexOf(leaf) !== index,
 						);
@@ -293,5 +296,5 @@ onEachRuntime(
 			}, 60_000);
 		});
 	},
-	walkEnv,
+	walkEnv(mesh),
 );

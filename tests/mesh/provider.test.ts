@@ -10,6 +10,7 @@ import { failureOf } from "../support/failure.ts";
 import { type FakeHeadscale, startFakeHeadscale } from "../support/fakes/headscale.ts";
 import { type Backend, backends, keysOf, usableKeys } from "../support/mesh/backends.ts";
 import { type Gate, openGate } from "../support/mesh/gate.ts";
+import { realBinaries } from "../support/mesh/real.ts";
 
 const nothing = async () => {};
 let marks = 0;
@@ -160,6 +161,10 @@ describe.each(backends)("the mesh on $name", ({ start }) => {
 		expect(gate.mints()).toBe(before + 1);
 		await mesh.close();
 	});
+});
+
+test.skipIf(realBinaries.length < 2)("H7: the same suite ran against real Headscales of at least two versions", () => {
+	expect(new Set(backends.map(({ name }) => name).filter((name) => name.startsWith("real"))).size).toBeGreaterThanOrEqual(2);
 });
 
 describe("the fake is held to what real ones do", () => {

@@ -30,12 +30,14 @@ export interface MusterOptions {
 	/** Kept by the caller; a temporary one otherwise. */
 	readonly dataDir?: string;
 	readonly env?: Readonly<Record<string, string>>;
+	/** Runs it with this before its command, as `ip netns exec NAME`. */
+	readonly within?: readonly string[];
 }
 
 /** Starts a server on free ports and waits until it has said where it is. Throws with its stderr when it ends before. */
 export async function startMuster(options: MusterOptions = {}): Promise<Muster> {
 	const dataDir = options.dataDir ?? (await temporaryDataDir());
-	const [command, ...args] = commandFor(options.runtime ?? "bun", "src/main.ts", ["serve"]);
+	const [command = "", ...args] = [...(options.within ?? []), ...commandFor(options.runtime ?? "bun", "src/main.ts", ["serve"])];
 	const env = {
 		PATH: process.env["PATH"] ?? "",
 		HOME: process.env["HOME"] ?? "/",

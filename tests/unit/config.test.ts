@@ -47,6 +47,7 @@ test("an empty environment is a complete configuration, closed to the outside", 
 		portainer: undefined,
 		trustedProxies: [],
 		introspection: true,
+		retention: { attemptsDays: 90, attemptsMax: 5_000_000, auditDays: 400, alertsDays: 90 },
 		log: { level: "info", format: "text" },
 	});
 });
@@ -84,6 +85,10 @@ test("every variable reaches the configuration", () => {
 		MUSTER_HEADSCALE_PUBLIC_URL: "http://192.0.2.1:8080",
 		MUSTER_EVENT_BUS: "postgres",
 		MUSTER_INTROSPECTION: "off",
+		MUSTER_RETENTION_ATTEMPTS_DAYS: "7",
+		MUSTER_RETENTION_ATTEMPTS_MAX: "1000",
+		MUSTER_RETENTION_AUDIT_DAYS: "3650",
+		MUSTER_RETENTION_ALERTS_DAYS: "1",
 		MUSTER_LOG_LEVEL: "debug",
 		MUSTER_LOG_FORMAT: "json",
 	});
@@ -99,6 +104,7 @@ test("every variable reaches the configuration", () => {
 		externalWorkers: false,
 		heartbeatSeconds: 5,
 		staleSeconds: 30,
+		retention: { attemptsDays: 7, attemptsMax: 1_000, auditDays: 3_650, alertsDays: 1 },
 		rateLimitPerMinute: 20,
 		lockout: { failures: 5, seconds: 7_200 },
 		trustedProxies: ["10.0.0.0/8", "2001:db8::1"],
@@ -157,7 +163,7 @@ describe("wrong values", () => {
 		["MUSTER_MESH", "zerotier", "give none or headscale"],
 		["MUSTER_EVENT_BUS", "nats", "not available in this version"],
 	])("%s=%s is refused and says what to give", (name, value, remedy) => {
-		const problems = problemsOf({ [name]: value });
+		const problems = problemsOf({ MUSTER_SERVER_ADDR: "100.64.0.1:7480", [name]: value });
 		expect(problems).toHaveLength(1);
 		expect(problems[0]).toStartWith(name);
 		expect(problems[0]).toContain(remedy);
@@ -256,42 +262,7 @@ describe("_FILE twins", () => {
 	});
 });
 
-describe("the mesh (H6, H7)", () => {
-	const whole = {
-		MUSTER_MESH: "headscale",
-		MUSTER_HEADSCALE_URL: "http://mesh:8080",
-		MUSTER_HEADSCALE_API_KEY: secretText,
-		MUSTER_HEADSCALE_TAGS: "tag:muster",
-	};
-
-	test("workers are told the URL that the server uses, unless they need another", () => {
-		expect(accepted(whole).mesh).toMatchObject({ publicUrl: "http://mesh:8080", user: undefined, tags: ["tag:muster"] });
-	});
-
-	test("everything that is missing is said at once", () => {
-		const problems = problemsOf({ MUSTER_MESH: "headscale" }).join("\n");
-		for (const name of ["MUSTER_HEADSCALE_URL", "MUSTER_HEADSCALE_API_KEY", "MUSTER_HEADSCALE_USER"]) expect(problems).toContain(name);
-		expect(problemsOf({ ...whole, MUSTER_HEADSCALE_TAGS: "" })).toHaveLength(1);
-	});
-
-	test.each(["MUSTER_HEADSCALE_URL", "MUSTER_HEADSCALE_TAGS"] as const)("%s without a mesh is said: it would be ignored", (name) => {
-		expect(problemsOf({ [name]: whole[name] })).toEqual([`${name} is given without a mesh: set MUSTER_MESH=headscale, or unset it`]);
-	});
-
-	test.each([
-		["MUSTER_HEADSCALE_URL", "mesh:8080", "give a URL"],
-		["MUSTER_HEADSCALE_USER", "4robots", "for example muster"],
-		["MUSTER_HEADSCALE_TAGS", "muster", "tag:muster"],
-		["MUSTER_HEADSCALE_PUBLIC_URL", "mesh", "give a URL"],
-		["MUSTER_HEADSCALE_API_KEY", "short", "16 or more"],
-	])("%s=%s is refused with the form to give", (name, value, remedy) => {
-		const problems = problemsOf({ ...whole, [name]: value });
-		expect(problems).toHaveLength(1);
-		expect(problems[0]).toContain(name);
-		expect(problems[0]).toContain(remedy);
-	});
-
-	test("a mesh that is none is one problem, not one for each of its variables", () => {
-		expect(problemsOf({ ...whole, MUSTER_MESH: "tailscale" })).toHaveLength(1);
-	});
+test("H5: an API listener needs the address that workers are told: on the other one they could not report", () => {
+	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481" })).toEqual([expect.stringContaining("MUSTER_SERVER_ADDR is not given")]);
+	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481", MUSTER_SERVER_ADDR: "100.64.0.1:7481" })).toEqual([]);
 });

@@ -130,7 +130,7 @@ export async function runWorker(
 	machine: Machine,
 	args: readonly string[],
 	env: Readonly<Record<string, string>> = {},
-	options: { readonly uid?: number } = {},
+	options: { readonly uid?: number; readonly within?: readonly string[] } = {},
 ): Promise<RunningWorker> {
 	const own = {
 		MUSTER_STATE_DIR: machine.stateDir,
@@ -142,7 +142,8 @@ export async function runWorker(
 	// Another user may not be able to enter this checkout.
 	const program = options.uid === undefined ? built : join(machine.root, "muster-worker");
 	if (program !== built) copyFileSync(built, program);
-	const child = spawn(program, args, {
+	const [command = "", ...rest] = [...(options.within ?? []), program, ...args];
+	const child = spawn(command, rest, {
 		cwd: machine.root,
 		env: { HOME: machine.root, PATH: process.env.PATH ?? "", ...own, ...env },
 		stdio: ["ignore", "pipe", "pipe"],

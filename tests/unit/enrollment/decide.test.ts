@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { decide } from "../../../src/enrollment/decide.ts";
 import { facts, key, now, prior, request, worker } from "./builders.ts";
 import { keyLife, machine, type Row, scope } from "./rows.ts";
+import { meshKeys } from "./rows-mesh.ts";
 import { repeats } from "./rows-repeat.ts";
 import { autoEnrollment, hostTokens, settled } from "./rows-ways.ts";
 
@@ -24,10 +25,14 @@ describe("auto-enrollment (A1, A2, A4, A6)", () => holds(autoEnrollment));
 
 describe("host tokens (H1, H3, H14)", () => holds(hostTokens));
 
+describe("the mesh key that goes with a verdict (H6)", () => holds(meshKeys));
+
 describe("settled claimants (S5)", () => holds(settled));
 
 test("no row of the table is there twice", () => {
-	const names = [...keyLife, ...scope, ...machine, ...repeats, ...autoEnrollment, ...hostTokens, ...settled].map(({ name }) => name);
+	const names = [...keyLife, ...scope, ...machine, ...repeats, ...autoEnrollment, ...hostTokens, ...meshKeys, ...settled].map(
+		({ name }) => name,
+	);
 	expect(new Set(names).size).toBe(names.length);
 });
 

@@ -25,7 +25,7 @@ const credential = (name: string) => ({ workerId: `wrk_${name}`, apiKey: new Sec
 /** The whole of one enrollment, as worker/enrollment.ts does it. */
 function enroll(store: IdentityStore, name: string): void {
 	store.begin(pending(name));
-	store.accept(pending(name), credential(name), server);
+	store.accept(pending(name), credential(name), server, new Secret(`mesh_${name}`));
 }
 
 /** The pair a fresh start finds, or "none". */
@@ -113,6 +113,13 @@ describe("a crash at every step of keeping a credential", () => {
 		);
 	});
 
+	test.each(steps)("H7: killed before step %d, whoever has the new pair has the key for the mesh too", (step) => {
+		const disk = enrolledDisk();
+		crashAt(disk, step);
+
+		if (recover(disk) === "wrk_new key_new") expect(disk.read("/state/mesh-auth-key")).toBe("mesh_new\n");
+	});
+
 	test("A9: from the moment the answer is durable the new pair wins, without asking the server", () => {
 		const outcomes = steps.map((step) => {
 			const disk = enrolledDisk();
@@ -132,7 +139,21 @@ describe("what is kept", () => {
 
 		expect(disk.read("/state/.MUSTER_WORKER_ID")).toBe("wrk_old\n");
 		expect(disk.read("/state/.MUSTER_WORKER_API_KEY")).toBe("key_old\n");
-		expect(disk.names()).toEqual(["/state/.MUSTER_WORKER_API_KEY", "/state/.MUSTER_WORKER_ID", "/state/server.json"]);
+		expect(disk.names()).toEqual([
+			"/state/.MUSTER_WORKER_API_KEY",
+			"/state/.MUSTER_WORKER_ID",
+			"/state/mesh-auth-key",
+			"/state/server.json",
+		]);
+	});
+
+	test("H7: a key for the mesh goes when it was used, and with an enrollment that brings none", () => {
+		const used = enrolledDisk();
+		identityStore(used, dir).forgetMeshKey();
+		const other = enrolledDisk();
+		identityStore(other, dir).accept(pending("new"), credential("new"), server);
+
+		for (const disk of [used, other]) expect(disk.names().join()).not.toContain("mesh");
 	});
 
 	test("A10: without the two files there is no credential, whatever else is left", () => {

@@ -41,3 +41,12 @@ test.each([
 ] as const)("H14: with a key of kind %s any other answer stays as it is: %j", async (kind, answer) => {
 	expect(await ask(answer, kind)).toEqual(answer);
 });
+
+test("H14: with a credential it is the place on the mesh that was lost, and no state directory is called empty", async () => {
+	const enrollment = explainLostState(answering(refused("already_consumed")), "host", "/state", () => true);
+	const answer = await enrollment.send(true, new AbortController().signal);
+
+	const reply = answer.kind === "replied" && answer.reply.__typename === "EnrollmentRejected" ? answer.reply : undefined;
+	expect(reply?.message).toStartWith("said; this host lost its place on the mesh");
+	expect(reply?.message).toContain("regenerateHostToken");
+});

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { machine } from "../../../worker/machine.ts";
 import type { Event, Link, State } from "../../../worker/machine-state.ts";
 
-const link: Link = { again: undefined, failures: 0, doubt: undefined, replaced: 0, why: "" };
+const link: Link = { again: undefined, entry: undefined, failures: 0, doubt: undefined, replaced: 0, why: "" };
 const closed = (code: number, upgradeStatus?: number, nowMs = 0): Event => ({
 	kind: "closed",
 	code,

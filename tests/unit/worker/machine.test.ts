@@ -14,7 +14,7 @@ const claim: Claim = {
 	again: false,
 	why: "no answer yet",
 };
-const link: Link = { again: undefined, failures: 0, doubt: undefined, replaced: 0, why: "" };
+const link: Link = { again: undefined, entry: undefined, failures: 0, doubt: undefined, replaced: 0, why: "" };
 const enrolled: Enrolled = {
 	__typename: "Enrolled",
 	workerId: "wrk_1",
@@ -31,6 +31,7 @@ const enrolled: Enrolled = {
 const states: readonly State[] = [
 	{ kind: "fresh" },
 	...(["enrolling", "pending", "delayed", "storing"] as const).map((kind) => ({ kind, claim })),
+	...(["joining", "unjoined"] as const).map((kind) => ({ kind, link, joining: { thenExit: false, failures: 0, why: "" } })),
 	...(["connecting", "reconnecting"] as const).map((kind) => ({ kind, link })),
 	{ kind: "connected", link, sinceMs: 0 },
 	{ kind: "checking", link, refusal: "refused" },
@@ -66,6 +67,11 @@ const events = {
 	unanswered,
 	"unanswered for good": { kind: "unanswered", why: "no such field", permanent: true },
 	stored: { kind: "stored", workerId: "wrk_1", name: "edge-1", outcome: "NEW" },
+	"started, credential, mesh": { kind: "started", hasCredential: true, thenExit: false, signed: false, again: false, mesh: true },
+	"stored, mesh": { kind: "stored", workerId: "wrk_1", name: "edge-1", outcome: "NEW", mesh: true },
+	"mesh joined": { kind: "meshJoined", addresses: ["100.64.0.2"], nodeName: "edge-1" },
+	"mesh failed": { kind: "meshFailed", why: "no answer" },
+	"mesh lost": { kind: "meshLost", why: "deleted" },
 	unsealable: { kind: "unsealable", why: "wrong key" },
 	due: { kind: "due" },
 	"out of time": { kind: "outOfTime" },
@@ -94,7 +100,10 @@ const table: Readonly<Record<string, Readonly<Partial<Record<keyof typeof events
 		"started, no credential": "enrolling: enroll",
 		"started, credential": "connecting: connect",
 		"started, credential, enroll": "stopping 0: finish",
+		"started, credential, mesh": "joining: join",
 	},
+	joining: { "mesh joined": "connecting: connect", "mesh failed": "unjoined: wait 0", "mesh lost": "stopping 77: finish" },
+	unjoined: { due: "joining: join", "mesh lost": "stopping 77: finish" },
 	enrolling: {
 		enrolled: "storing: store",
 		held: "pending: wait 9",
@@ -106,8 +115,9 @@ const table: Readonly<Record<string, Readonly<Partial<Record<keyof typeof events
 	},
 	pending: { due: "enrolling: enroll" },
 	delayed: { due: "enrolling: enroll" },
-	storing: { stored: "connecting: connect", unsealable: "enrolling: enroll anew" },
+	storing: { stored: "connecting: connect", "stored, mesh": "joining: join", unsealable: "enrolling: enroll anew" },
 	connecting: {
+		"mesh lost": "stopping 77: finish",
 		opened: "connected: beat",
 		"closed 1006": "reconnecting: wait 0",
 		"closed 1001": "reconnecting: wait 0",
@@ -120,6 +130,7 @@ const table: Readonly<Record<string, Readonly<Partial<Record<keyof typeof events
 		"upgrade 503": "reconnecting: wait 0",
 	},
 	connected: {
+		"mesh lost": "stopping 77: finish",
 		due: "connected: beat",
 		"beat answered": "connected: beat in 3",
 		"beat failed": "connected: beat in default",
@@ -134,11 +145,12 @@ const table: Readonly<Record<string, Readonly<Partial<Record<keyof typeof events
 		"upgrade 503": "reconnecting: wait 0",
 	},
 	checking: {
+		"mesh lost": "stopping 77: finish",
 		"checked: accepted": "reconnecting: wait 60",
 		"checked: refused": "reconnecting: wait 60",
 		"checked: unreachable": "reconnecting: wait 0",
 	},
-	reconnecting: { due: "connecting: connect" },
+	reconnecting: { due: "connecting: connect", "mesh lost": "stopping 77: finish" },
 	stopping: {},
 };
 

@@ -1,0 +1,108 @@
+/** Nodes, their removal and the mesh's alerts (H1, H17): on the fake, whose machines join in this process; real clients join in tests/e2e. */
+import { describe, expect, test } from "bun:test";
+import { hostsByIds } from "../../src/hosts/store.ts";
+import { deleteHost } from "../../src/hosts/onboarding.ts";
+import { nodesOf } from "../../src/mesh/nodes.ts";
+import { meshWatch } from "../../src/mesh/watch.ts";
+import { backends, usableKeys } from "../support/mesh/backends.ts";
+import { admin, rowCount } from "../support/pipeline.ts";
+import { until } from "../support/until.ts";
+import { ageKeys, inputFor, letIn, meshStage, newHost, reapedTo, send } from "./stage.ts";
+
+describe.each(backends.filter(({ name }) => name.startsWith("fake")))("nodes on $name", (kind) => {
+	const stage = meshStage(kind);
+	/** A host whose worker has joined. */
+	const joined = async () => {
+		const host = await newHost(stage);
+		const { workerId, mesh } = letIn(await send(stage.left, inputFor(host)));
+		const node = stage.backend.join?.(mesh?.authKey ?? "", host.name);
+		if (node === undefined) throw new Error("Only the fake lets a test join");
+		return { host, workerId, ...node };
+	};
+	const listed = async () => (await stage.left.mesh.nodes()).map(({ id }) => id);
+	/** What a heartbeat says. */
+	const report = async (workerId: string, hostId: string, name: string, address: string) => {
+		const worker = { kind: "worker", tenantId: admin.tenantId, workerId, hostId, siteId: null, name, credentialId: "cred_test" } as const;
+		stage.left.heartbeats.beat(worker as never, { mesh: { state: "Running", addresses: [address], nodeName: name } });
+		await until("the report is written", async () => {
+			const [host] = await hostsByIds(stage.left.deps.db.sql, admin.tenantId, [hostId]);
+			return host?.meshAddress === address;
+		});
+	};
+
+	test("H17: a node is known by the key it joined with; what its worker reports stands beside it, and another address is marked", async () => {
+		const { host, workerId, nodeId, address } = await joined();
+		const its = async () => (await nodesOf(stage.left.deps, admin.tenantId)).find(({ listed: node }) => node?.id === nodeId);
+		expect(await its()).toMatchObject({ place: "MESH_ONLY", hostId: host.id, addressesDiffer: false });
+		await report(workerId, host.id, host.name, address);
+		expect(await its()).toMatchObject({ place: "BOTH", hostId: host.id, addressesDiffer: false, reported: { state: "Running" } });
+		await report(workerId, host.id, host.name, "100.99.0.1");
+		expect(await its()).toMatchObject({ place: "BOTH", hostId: host.id, addressesDiffer: true });
+	});
+
+	test("a deleted host's node goes with it", async () => {
+		const { host, nodeId } = await joined();
+		const before = await usableKeys(stage.backend);
+		expect(await listed()).toContain(nodeId);
+		await deleteHost(stage.left.deps, admin, host.id);
+		await reapedTo(stage, before);
+		expect(await listed()).not.toContain(nodeId);
+		expect(await rowCount(stage.database.db, "mesh_keys", "host_id is null")).toBe(0);
+	});
+
+	test("a host is deleted at once though Headscale is down; its node goes when that is back, by another server, and no other does", async () => {
+		const [gone, stays] = [await joined(), await joined()];
+		await stage.gate.shut();
+		await deleteHost(stage.left.deps, admin, gone.host.id);
+		expect(await rowCount(stage.database.db, "hosts", `id = '${gone.host.id}'`)).toBe(0);
+		await stage.gate.open();
+		expect(await listed()).toContain(gone.nodeId);
+		await reapedTo(stage, await usableKeys(stage.backend), stage.right);
+		expect(await listed()).not.toContain(gone.nodeId);
+		expect(await listed()).toContain(stays.nodeId);
+	});
+
+	test("a host whose worker never joined leaves no key that lets it in later", async () => {
+		const before = await usableKeys(stage.backend);
+		const host = await newHost(stage);
+		letIn(await send(stage.left, inputFor(host)));
+		expect(await usableKeys(stage.backend)).toBe(before + 1);
+		await deleteHost(stage.left.deps, admin, host.id);
+		await reapedTo(stage, before);
+	});
+
+	test("the node of a key that was replaced goes too: it may have joined with either", async () => {
+		const host = await newHost(stage);
+		const input = inputFor(host);
+		const first = letIn(await send(stage.left, input));
+		const node = stage.backend.join?.(first.mesh?.authKey ?? "", host.name);
+		letIn(await send(stage.left, input));
+		await ageKeys(stage);
+		await reapedTo(stage, await usableKeys(stage.backend));
+		await deleteHost(stage.left.deps, admin, host.id);
+		await until("the node is gone", async () => {
+			await reapedTo(stage, (await usableKeys(stage.backend)) - 1).catch(() => {});
+			return !(await listed()).includes(node?.nodeId ?? "");
+		});
+	});
+
+	test("H8: of one outage there is one alert and one end of it, however many servers see it", async () => {
+		const watches = [stage.left, stage.right].map(({ deps, mesh }) => meshWatch(deps, mesh));
+		const look = () => Promise.all(watches.map((watch) => watch.look()));
+		const alerts = async () => {
+			const rows = await stage.database.db.sql`select kind from alerts where kind in ('MESH_DOWN', 'MESH_RECOVERED') order by id`;
+			return rows.map(({ kind: name }) => String(name));
+		};
+		await look();
+		expect(await alerts()).toEqual([]);
+		for (const round of [1, 2]) {
+			await stage.gate.shut();
+			for (let times = 0; times < 3; times++) await look();
+			expect(await alerts()).toHaveLength(round * 2 - 1);
+			await stage.gate.open();
+			for (let times = 0; times < 2; times++) await look();
+			expect(await alerts()).toHaveLength(round * 2);
+		}
+		expect(await alerts()).toEqual(["MESH_DOWN", "MESH_RECOVERED", "MESH_DOWN", "MESH_RECOVERED"]);
+	});
+});
