@@ -36,6 +36,7 @@ export function AddHost() {
 				<Step number={2} title="Paste this line on the machine" step={made === undefined ? 1 : arrived ? 4 : 2}>
 					{made === undefined ? null : (
 						<>
+							<Missing snippet={made.snippet} />
 							<Snippet text={made.snippet} label="Install line" />
 							<p class="quiet">For one use within 24 hours, by this name only. It holds a secret and is shown here only.</p>
 						</>
@@ -47,6 +48,16 @@ export function AddHost() {
 			</ol>
 		</>
 	);
+}
+
+/** A line that would be refused says so in its first comment: that is to be seen before it is pasted. */
+function Missing({ snippet }: { readonly snippet: string }) {
+	const [first = ""] = snippet.split("\n", 1);
+	return first.startsWith("# ") ? (
+		<p class="caution" role="alert">
+			{first.slice(2)}
+		</p>
+	) : null;
 }
 
 function Step({

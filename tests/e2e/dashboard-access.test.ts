@@ -1,14 +1,16 @@
 /** Who may do what on the dashboard, how people sign in, and what the page gives away. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { createServer, request as httpRequest, type Server } from "node:http";
 import { connect } from "node:net";
+import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { graphql } from "../support/muster.ts";
 import { mintAdminToken } from "../../src/auth/tokens.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { asAdmin } from "../support/muster.ts";
-import { runtimeNames } from "../support/runtimes.ts";
+import { root, runtimeNames } from "../support/runtimes.ts";
 import { hasBrowser, launch, rowOf, signIn, visit } from "./browser.ts";
 import { startProvider } from "./oidc-provider.ts";
 import { Fleet, testMs } from "./support.ts";
@@ -59,7 +61,9 @@ describe.skipIf(!hasBrowser).each([...runtimeNames])("the dashboard on %s (needs
 			}
 			await page.evaluate(() => (location.hash = "#/hosts/add"));
 			await page.getByText("Adding hosts needs the role admin").waitFor();
-			for (const [query, variables] of mutationsOf(hostId)) {
+			const mutations = await mutationsOf(hostId);
+			expect(mutations.length).toBeGreaterThan(20);
+			for (const [query, variables] of mutations) {
 				const reply = await graphql(fleet.server, query, variables, { authorization: `Bearer ${token}` });
 				expect([query, reply.errors[0]?.extensions?.["code"]]).toEqual([query, "FORBIDDEN"]);
 			}
@@ -152,23 +156,25 @@ describe.skipIf(!hasBrowser).each([...runtimeNames])("the dashboard on %s (needs
 	});
 });
 
-/** What an admin's page can ask for, filled in so that only the role is in the way. */
-function mutationsOf(hostId: string): readonly (readonly [string, object])[] {
-	const id = { id: hostId };
-	return [
-		["mutation ($id: ID!) { acknowledgeAlert(id: $id) { alert { id } } }", id],
-		["mutation ($id: ID!) { approveWorker(id: $id) { worker { id } } }", id],
-		["mutation ($id: ID!) { rejectWorker(id: $id) { worker { id } } }", id],
-		["mutation ($id: ID!) { resolveCollision(workerId: $id, verdict: BAN) { worker { id } } }", id],
-		["mutation ($id: ID!) { revokeWorker(id: $id) { worker { id } } }", id],
-		["mutation ($id: ID!) { deleteHost(id: $id) { deletedId } }", id],
-		["mutation ($id: ID!) { regenerateHostToken(id: $id) { snippet } }", id],
-		["mutation ($id: ID!) { revokeEnrollmentKey(id: $id) { key { id } } }", id],
-		['mutation { createHost(input: { name: "mine" }) { secret } }', {}],
-		['mutation { createSite(input: { code: "mine" }) { site { id } } }', {}],
-		['mutation { rotateSiteKey(siteCode: "yard") { secret } }', {}],
-		['mutation { createEnrollmentKey(input: { name: "mine", siteCode: "yard" }) { secret } }', {}],
-	];
+/** Every mutation that an admin's page can send, as it sends it, filled in so that only the role is in the way. */
+async function mutationsOf(hostId: string): Promise<readonly (readonly [string, object])[]> {
+	const folder = join(root, "dashboard", "operations");
+	const modules = await Promise.all(readdirSync(folder).map((name) => import(join(folder, name)) as Promise<Record<string, unknown>>));
+	const documents = modules
+		.flatMap((module) => Object.values(module).map(String))
+		.filter((text) => text.trimStart().startsWith("mutation"));
+	const [id, container] = [{ id: hostId }, { input: { hostId, container: "any" } }];
+	const filled: Readonly<Record<string, object>> = {
+		CreateHost: { input: { name: "mine" } },
+		CreateSite: { input: { code: "mine" } },
+		CreateKey: { input: { name: "mine", siteCode: "yard" } },
+		Rotate: { siteCode: "yard" },
+		Settle: { workerId: hostId, verdict: "BAN" },
+		Exec: { input: { hostId, container: "any", command: ["id"] } },
+		Input: { id: hostId, data: "" },
+		...Object.fromEntries(["Logs", "Start", "Stop", "Restart", "Remove"].map((name) => [name, container])),
+	};
+	return documents.map((text) => [text, filled[/mutation (\w+)/.exec(text)?.[1] ?? ""] ?? id]);
 }
 
 /** A proxy that serves the server below /tools/muster and takes that off, as nginx does. */
