@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, generation, send } from "../api/client.ts";
 import type { ResultOf } from "../api/graphql.ts";
-import { useCalm, useLive, useQuery } from "../api/hooks.ts";
+import { useCalm, useEvery, useLive, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
 import { whole } from "../lib/figures.ts";
 import { href, route, setParams } from "../lib/route.ts";
@@ -9,7 +9,7 @@ import { now } from "../lib/time.ts";
 import { pageRows, Rows } from "../lib/rows.ts";
 import { type HostState, stateOrder, states } from "../lib/words.ts";
 import { beatsSubscription, type hostRowFields, hostRowsQuery, siteCodesQuery } from "../operations/hosts.ts";
-import { hostChangedSubscription } from "../operations/overview.ts";
+import { attemptSubscription, hostChangedSubscription } from "../operations/overview.ts";
 import { Ago, Badge, Empty, Head, Problem } from "../parts/bits.tsx";
 import { Virtual, type Window } from "../parts/virtual.tsx";
 
@@ -40,6 +40,9 @@ export function Hosts() {
 	useEffect(() => rows.refresh(view.current.from, view.current.to), [rows, since]);
 	useEffect(() => () => rows.forget(), [rows]);
 	useHostChanges(rows, view, known, refresh, () => draw((count) => count + 1));
+	// A change does not tell whether its host is new, an attempt does; that one was deleted nobody tells.
+	useLive(attemptSubscription, {}, ({ enrollmentAttempt }) => enrollmentAttempt.outcome === "NEW" && refresh());
+	useEvery(20_000, refresh);
 	const seen = useBeats(rows, view.current);
 	// Drawn each second: heartbeats come far more often than anyone could read.
 	now.value satisfies number;
@@ -186,7 +189,7 @@ function useHostChanges(
 			// What is not in view needs no drawing: of 500 changes a second two are.
 			changed ||= place !== undefined && place >= view.current.from && place < view.current.to;
 			const isHere = place !== undefined;
-			// Without a filter only a host that was just made is new to the list.
+			// Without a filter a host that was just made is new to the list.
 			moved ||= filter === undefined ? !isHere && change.state === "PENDING" : isHere ? change.state !== filter : change.state === filter;
 		}
 		waiting.current.clear();
