@@ -1,64 +1,106 @@
 /**
- * `npm run bench [-- NAME] [-- --quick]`: every measurement, or one, with its progress, a table at the end, JSON in bench/results.
- * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10), `npm run bench -- footprint [MINUTES]` (10), and
- * `npm run bench -- dashboard [HOSTS] [CHANGES A SECOND] [MINUTES]` (10000, 500, 5), are no ratios and run by name only.
+ * `npm run bench [-- NAME …] [-- --quick]`: every question, or some, with their progress, a table at the end, JSON and a plot in bench/results.
+ * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10), `npm run bench -- footprint [MINUTES]` (10) and
+ * `npm run bench -- dashboard [HOSTS] [CHANGES A SECOND] [MINUTES]` (10000, 500, 5) are no ratios and run by name only.
  */
 import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { dashboard } from "./dashboard.ts";
+import { enrolling, type LoadPoint } from "./enroll.ts";
+import { type Figure, standing } from "./figures.ts";
 import { flapping } from "./flapping.ts";
 import { footprint } from "./footprint.ts";
+import { growth } from "./growth.ts";
 import type { Ratio } from "./harness.ts";
+import { plot } from "./plot.ts";
 import { refusalTiming } from "./refusal-timing.ts";
+import { openSlowPostgres } from "./slow-disk.ts";
+import { fanOut, heartbeats } from "./sockets.ts";
+import type { Progress } from "./stage.ts";
 import { verifyKey } from "./verify-key.ts";
 
-const measurements: Readonly<Record<string, (rounds: number, progress: (text: string) => void) => Promise<readonly Ratio[]>>> = {
-	"verify-key": async (rounds, progress) => [await verifyKey(rounds, progress)],
-	"refusal-timing": refusalTiming,
+const points: LoadPoint[] = [];
+
+/** One question a name; each sets its subject beside its limit in the same run. */
+const questions: Readonly<Record<string, (quick: boolean, progress: Progress) => Promise<readonly Figure[]>>> = {
+	"verify-key": async (quick, progress) => [
+		{
+			...figureOf(await verifyKey(quick ? 5 : 15, progress)),
+			name: "hot check of a proven key ÷ bare HMAC-SHA-256 and compare",
+			bar: 2,
+			stretch: 1.3,
+			less: true,
+		},
+	],
+	"refusal-timing": async (quick, progress) => (await refusalTiming(quick ? 5 : 15, progress)).map(figureOf),
+	async enroll(quick, progress) {
+		const result = await enrolling(quick, progress);
+		points.push(...result.points);
+		return result.figures;
+	},
+	heartbeat: (quick, progress) => heartbeats(quick ? 2 : 5, quick, progress),
+	"fan-out": (quick, progress) => fanOut(quick ? 3 : 7, quick, progress),
+	growth,
+	async "slow-disk"(quick, progress) {
+		const slow = quick ? undefined : await openSlowPostgres();
+		if (slow !== undefined) return (await enrolling(quick, progress, slow)).figures;
+		progress("slow-disk: left out (--quick, or no gcc and embedded PostgreSQL for Linux here)");
+		return [];
+	},
 };
 
+function figureOf({ name, ratio, subjectUs, limitUs, ...more }: Ratio): Figure {
+	const chance = "chance" in more && typeof more.chance === "number" ? { longerThanTheLimit: more.chance } : {};
+	return { name, value: ratio, detail: { subjectUs, limitUs, ...chance } };
+}
+
 /** What is no ratio, and takes long: runs by its name only. */
-const reports: Readonly<Record<string, (numbers: readonly number[], progress: (text: string) => void) => Promise<unknown>>> = {
+const reports: Readonly<Record<string, (numbers: readonly number[], progress: Progress) => Promise<unknown>>> = {
 	flapping: ([workers = 200, minutes = 10], progress) => flapping(workers, minutes, progress),
 	footprint: ([minutes = 10], progress) => footprint(minutes, progress),
 	dashboard: ([hosts = 10_000, perSecond = 500, minutes = 5], progress) => dashboard(hosts, perSecond, minutes, progress),
 };
-const [word = "", ...numbers] = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
+const words = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
+const [word = "", ...numbers] = words;
+const at = new Date().toISOString();
+const resultFile = (name: string) => join(import.meta.dirname, "results", name);
 const report = reports[word];
 if (report !== undefined) {
 	const result = await report(numbers.map(Number), (text) => process.stderr.write(`${text}\n`));
-	const at = new Date().toISOString();
 	process.stdout.write(`${JSON.stringify(result, null, "\t")}\n`);
-	const file = join(import.meta.dirname, "results", `${word}-${at.slice(0, 10)}.json`);
-	writeFileSync(file, `${JSON.stringify({ at, cores: cpus().length, result }, null, "\t")}\n`);
+	writeFileSync(resultFile(`${word}-${at.slice(0, 10)}.json`), `${JSON.stringify({ at, cores: cpus().length, result }, null, "\t")}\n`);
 	process.exit(0);
 }
 
-const names = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
-const unknown = names.filter((name) => measurements[name] === undefined);
+const unknown = words.filter((name) => questions[name] === undefined);
 if (unknown.length > 0) {
-	process.stderr.write(`There is no measurement "${unknown.join(", ")}": the measurements are ${Object.keys(measurements).join(", ")}\n`);
+	process.stderr.write(`There is no question "${unknown.join(", ")}": the questions are ${Object.keys(questions).join(", ")}\n`);
 	process.exit(64);
 }
-const rounds = process.argv.includes("--quick") ? 5 : 15;
+const quick = process.argv.includes("--quick");
 const progress = (text: string) => process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${text}` : `${text}\n`);
 
-const results: Ratio[] = [];
-for (const [name, measure] of Object.entries(measurements)) {
-	if (names.length === 0 || names.includes(name)) results.push(...(await measure(rounds, progress)));
+const loadBefore = loadavg();
+const figures: Figure[] = [];
+for (const [name, ask] of Object.entries(questions)) {
+	if (words.length === 0 || words.includes(name)) figures.push(...(await ask(quick, progress)));
 }
 if (process.stderr.isTTY) process.stderr.write("\n");
 
-process.stdout.write("measurement               subject µs   limit µs   ratio\n");
-for (const { name, subjectUs, limitUs, ratio, ...more } of results) {
-	const chance = "chance" in more && typeof more.chance === "number" ? `   longer than the limit: ${(more.chance * 100).toFixed(1)} %` : "";
-	process.stdout.write(
-		`${name.padEnd(25)} ${subjectUs.toFixed(2).padStart(10)} ${limitUs.toFixed(2).padStart(10)} ${ratio.toFixed(2).padStart(7)}${chance}\n`,
-	);
+const row = (cells: readonly string[]) => `${cells.map((cell, index) => (index === 0 ? cell.padEnd(70) : cell.padStart(9))).join(" ")}\n`;
+const mark = (value: number | undefined, less = false) => (value === undefined ? "" : `${less ? "≤" : "≥"} ${value}`);
+process.stdout.write(row(["figure", "value", "bar", "stretch", ""]));
+for (const figure of figures) {
+	const { name, value, bar, stretch, less } = figure;
+	process.stdout.write(row([name, value.toFixed(2), mark(bar, less), mark(stretch, less), standing(figure)]));
+	const detail = Object.entries(figure.detail ?? {}).map(([what, amount]) => `${what} ${Number(amount.toPrecision(4))}`);
+	if (detail.length > 0) process.stdout.write(`    ${detail.join(" · ")}\n`);
 }
-const at = new Date().toISOString();
-const file = join(import.meta.dirname, "results", `${at.slice(0, 10)}.json`);
-writeFileSync(file, `${JSON.stringify({ at, cores: cpus().length, results }, null, "\t")}\n`);
+const load = { before: loadBefore.map((value) => Number(value.toFixed(1))), after: loadavg().map((value) => Number(value.toFixed(1))) };
+process.stdout.write(`load of this machine: ${load.before[0]} before, ${load.after[0]} after, ${cpus().length} cores\n`);
+const name = `${at.slice(0, 10)}${quick ? "-quick" : ""}${words.length === 0 ? "" : `-${words.join("-")}`}`;
+writeFileSync(resultFile(`${name}.json`), `${JSON.stringify({ at, cores: cpus().length, load, figures, points }, null, "\t")}\n`);
+if (points.length > 0) writeFileSync(resultFile(`${name}.svg`), plot(points));
 process.exit(0);

@@ -28,9 +28,9 @@ export interface BenchDatabase {
 	drop(): Promise<void>;
 }
 
-/** The embedded PostgreSQL as users get it (fsync on), or the one of DATABASE_URL. */
-export async function openPostgres(): Promise<Postgres> {
-	const server = await startTestServer();
+/** The embedded PostgreSQL as users get it (fsync on), the one of DATABASE_URL, or one that was opened already. */
+export async function openPostgres(opened?: { readonly url: string; stop(): Promise<void> }): Promise<Postgres> {
+	const server = opened ?? (await startTestServer());
 	return {
 		async database() {
 			const name = `muster_bench_${randomBytes(6).toString("hex")}`;

@@ -16,7 +16,7 @@ import { createLimiter } from "./enrollment/limiter.ts";
 import { createProver } from "./enrollment/prove.ts";
 import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
-import { followCommands } from "./fuse/docker.ts";
+import { followWorkers } from "./fuse/docker.ts";
 import { openFuseRunner } from "./fuse/runner.ts";
 import { openFuseWatchdog } from "./fuse/watchdog.ts";
 import { createContext, type GraphQLContext, sharingOf } from "./graphql/context.ts";
@@ -143,7 +143,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const runner = openFuseRunner(deps, commands);
 	undo.push(() => runner.close());
 	undo.push(startHousekeeping(deps, config.retention));
-	undo.push(followCommands());
+	undo.push(followWorkers());
 	const watchdog = openFuseWatchdog(deps);
 	undo.push(() => watchdog.close());
 	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));

@@ -29,9 +29,9 @@ export async function checkAddresses(
 	if (targets.length === 0) return { findings: [{ verdict: "skip", text: "no server address is known: give MUSTER_URL" }], answers: [] };
 	const checked = await Promise.all(
 		targets.map(async (target) => {
-			const { reach, status } = await look;
-			const way = await reach(target.endpoint);
-			if ("why" in way) return { answer: unasked, finding: notReached(target, way.why, status !== undefined) };
+			const mesh = await look;
+			const way = await mesh.reach(target.endpoint);
+			if ("why" in way) return { answer: unasked, finding: notReached(target, way.why, mesh.status !== undefined) };
 			// The mesh alone knows this way: there is nothing to resolve, and no connection of this host's own.
 			if (way.proxy !== undefined) {
 				const answer = await askLive(deps, liveUrl(way), signal, way);

@@ -151,6 +151,7 @@ class MachineLoop implements Loop {
 	async #hangUp(): Promise<void> {
 		const socket = this.#socket;
 		this.#socket = undefined;
+		this.#deps.hostWork?.down();
 		this.#calm("due", "pong", "reply");
 		await socket?.close();
 	}

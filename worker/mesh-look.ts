@@ -69,7 +69,7 @@ function troubleOf({ plan, mark, hasKey, status }: Pick<MeshLook, "plan" | "mark
 		if (config.mesh.mode === "host") return whySilent(config.mesh, "");
 		return mark === undefined ? lostWith(nowhere) : undefined;
 	}
-	switch (standingOf(status)) {
+	switch (standingOf(status, config.mesh.mode !== "host")) {
 		case "joined":
 			return undefined;
 		case "outside":

@@ -54,9 +54,12 @@ export type Standing =
 	/** An admin of the mesh has to let it in. */
 	| "unapproved";
 
-/** Judges a status. A login that is kept on disk alone is no proof of membership (H7): only the control server's addresses are. */
-export function standingOf({ backend, hasNodeKey, addresses }: MeshStatus): Standing {
-	if (backend === "NeedsLogin") return "outside";
+/**
+ * Judges a status. Neither a login that is kept on disk nor addresses alone are a proof of membership (H7): a client shows `Running` with those it
+ * remembers, while the control server already asks for a login. Of the host's own client (`own` false) somebody may be renewing the login just now.
+ */
+export function standingOf({ backend, hasNodeKey, addresses, asksForLogin }: MeshStatus, own = true): Standing {
+	if (backend === "NeedsLogin" || (own && asksForLogin)) return "outside";
 	if (backend === "NeedsMachineAuth") return "unapproved";
 	if (backend === "Stopped") return "stopped";
 	if (hasNodeKey && addresses.length > 0) return "joined";
@@ -93,7 +96,7 @@ export type Move =
 
 /** Decides the next move. `NeedsLogin` right after a start passes by itself, so the login of a marked host is only lost once the control server asks for one. */
 export function nextMove(status: MeshStatus, facts: JoinFacts): Move {
-	const standing = standingOf(status);
+	const standing = standingOf(status, facts.own);
 	if (!facts.sameControl && standing !== "outside") return facts.own && facts.hasKey ? "login" : facts.own ? "lost" : "foreign";
 	switch (standing) {
 		case "joined":

@@ -17,10 +17,10 @@ export function sameUrl(left: string, right: string): boolean {
 }
 
 /** Why a host is a member no more; ends before the remedy, which the machine adds. */
-export function whyLost(controlUrl: string | undefined, { backend, hasNodeKey }: MeshStatus, meshDir: string): string {
+export function whyLost(controlUrl: string | undefined, { hasNodeKey }: MeshStatus, meshDir: string): string {
 	const there = controlUrl ?? "its server";
-	if (hasNodeKey) return `the mesh at ${there} does not know this host any more (${backend}): its node was deleted or has expired`;
-	return `this host's login to the mesh at ${there} is not in "${meshDir}" (${backend}), and no key is kept that could bring one`;
+	if (hasNodeKey) return `the mesh at ${there} does not know this host any more (NeedsLogin): its node was deleted or has expired`;
+	return `this host's login to the mesh at ${there} is not in "${meshDir}" (NeedsLogin), and no key is kept that could bring one`;
 }
 
 /** Why the host's own client cannot be used. */

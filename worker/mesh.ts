@@ -14,7 +14,7 @@ import { type Lock, type Processes, takeLock } from "./lock.ts";
 import { type MeshApi, meshApi } from "./mesh-api.ts";
 import { Daemon, daemonSocket } from "./mesh-daemon.ts";
 import { readMark, writeMark } from "./mesh-mark.ts";
-import { type MeshStatus, type Move, nextMove, standingOf } from "./mesh-status.ts";
+import { type MeshStatus, type Move, nextMove, type Standing, standingOf } from "./mesh-status.ts";
 import { findTools, type MeshTools, toolEnv } from "./mesh-tools.ts";
 import type { Mesh, MeshAnswer, MeshFigures, MeshPlan } from "./mesh-port.ts";
 import { routeOver } from "./mesh-route.ts";
@@ -118,7 +118,7 @@ class ClientMesh implements Mesh {
 					const { kind, why: said } = { why: "", ...(await this.#bringUp(plan, move, signal)) };
 					if (kind === "refused") return this.#refused(said);
 					const after = await this.#look();
-					if (after !== undefined && standingOf(after) === "joined") return this.#settle(plan, after);
+					if (after !== undefined && this.#standing(after) === "joined") return this.#settle(plan, after);
 					if (kind === "failed") return { kind: "failed", why: `Cannot join the mesh at ${plan.controlUrl ?? "its server"}: ${said}` };
 				}
 				why = whyWaiting(status, plan.controlUrl);
@@ -138,14 +138,16 @@ class ClientMesh implements Mesh {
 		if (!this.#looked) return undefined;
 		const status = this.#status;
 		if (status === undefined) return { state: "Unavailable", addresses: [] };
-		const { backend: state, addresses, nodeName } = status;
+		const { backend, addresses, nodeName } = status;
+		// The client remembers a `Running` that the control server does not.
+		const state = this.#standing(status) === "outside" && status.hasNodeKey ? "NeedsLogin" : backend;
 		return { state, addresses, ...(nodeName === undefined ? {} : { nodeName }) };
 	}
 
 	figures(): MeshFigures | undefined {
 		const vitals = this.vitals();
 		if (vitals === undefined) return undefined;
-		const joined = this.#status !== undefined && standingOf(this.#status) === "joined";
+		const joined = this.#status !== undefined && this.#standing(this.#status) === "joined";
 		return { state: vitals.state, joined, restarts: this.#daemon?.restarts ?? 0, failures: this.#failures, lost: this.#lost };
 	}
 
@@ -251,13 +253,17 @@ class ClientMesh implements Mesh {
 	async #watchOnce(): Promise<void> {
 		const status = await this.#look();
 		if (this.#closed) return;
-		const outside = status !== undefined && standingOf(status) === "outside";
+		const outside = status !== undefined && this.#standing(status) === "outside";
 		this.#outsideLooks = outside ? this.#outsideLooks + 1 : 0;
 		if (outside && this.#outsideLooks >= believedLooks && this.#plan !== undefined) {
 			this.#lost += 1;
 			return this.#tellLost(whyLost(this.#plan.controlUrl, status, this.#dir));
 		}
 		this.#watch();
+	}
+
+	#standing(status: MeshStatus): Standing {
+		return standingOf(status, this.#config.mode !== "host");
 	}
 
 	#silent(): string {

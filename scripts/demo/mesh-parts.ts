@@ -19,9 +19,14 @@ const howTo = [
 	"Programs elsewhere are named by MUSTER_HEADSCALE, MUSTER_TAILSCALE and MUSTER_TAILSCALED.",
 ].join("\n");
 
-/** Finds them: by variables, by those of the tests, on the PATH. Says what to install when one is missing. */
-export function findParts(env: Readonly<Record<string, string | undefined>> = process.env): MeshParts | { readonly missing: string } {
-	const places = [...(env["PATH"] ?? "").split(":").filter((place) => place !== ""), "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+const usualPlaces: readonly string[] = ["/usr/local/bin", "/usr/sbin", "/usr/bin"];
+
+/** Finds them: by variables, by those of the tests, on the PATH and where packages put them. Says what to install when one is missing. */
+export function findParts(
+	env: Readonly<Record<string, string | undefined>> = process.env,
+	usual: readonly string[] = usualPlaces,
+): MeshParts | { readonly missing: string } {
+	const places = [...(env["PATH"] ?? "").split(":").filter((place) => place !== ""), ...usual];
 	const found = {
 		headscale: first([env["MUSTER_HEADSCALE"], (env["TEST_HEADSCALE_BINARIES"] ?? "").split(":")[0], ...on("headscale", places)]),
 		tailscale: first([env["MUSTER_TAILSCALE"], ...on("tailscale", [env["TEST_TAILSCALE_DIR"], ...places])]),

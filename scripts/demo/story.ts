@@ -46,7 +46,8 @@ export async function tell(props: Props): Promise<void> {
 	await lossAndReturn(scene, lost, workers);
 }
 
-async function serverStarts({ home, dataDir, signal, onEnd }: Props): Promise<Api> {
+/** Starts the server; resolves once it is ready. */
+export async function serverStarts({ home, dataDir, signal, onEnd }: Props): Promise<Api> {
 	step("A Muster server starts, with an empty data directory and a PostgreSQL of its own");
 	const runtime = process.versions.deno === undefined ? "bun" : "deno";
 	const env = {

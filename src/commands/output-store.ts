@@ -29,12 +29,16 @@ export async function storeChunk(
 			select id, output_passed from commands where tenant_id = ${tenantId} and id = ${commandId} and worker_id = ${workerId}
 				and ended_at is null and cancel_requested_at is null
 		), buffered as (
-			select coalesce(sum(length(data)), 0) as bytes, count(*) as chunks, coalesce(bool_or(sequence = ${chunk.sequence}), false) as has_it
+			select coalesce(sum(length(data)), 0) as bytes, count(*) as chunks, coalesce(bool_or(sequence = ${chunk.sequence}), false) as has_it,
+				coalesce(max(sequence), -1) as newest
 			from command_output where tenant_id = ${tenantId} and command_id = ${commandId}
 		), stored as (
 			insert into command_output (tenant_id, command_id, sequence, stream, data)
 			select ${tenantId}, command.id, ${chunk.sequence}, ${chunk.stream}, ${chunk.data}::bytea from command, buffered
-			where command.output_passed <= ${chunk.sequence} and bytes + ${chunk.data.length} <= ${room.bytes} and chunks < ${room.chunks}
+			where command.output_passed <= ${chunk.sequence} and (
+				(bytes + ${chunk.data.length} <= ${room.bytes} and chunks < ${room.chunks})
+				-- A reader may wait for this one while those after it have taken the room.
+				or (newest > ${chunk.sequence} and bytes <= ${2 * room.bytes} and chunks < ${2 * room.chunks}))
 			on conflict (command_id, sequence) do nothing returning sequence
 		), told as (
 			select pg_notify(${commandChannel}, ${`o ${commandId}`}) from stored

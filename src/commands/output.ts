@@ -22,6 +22,8 @@ const waitMsMax = 25_000;
 /** Chunks a reader takes at a time: with 48 KiB each less than half a megabyte in memory. */
 const readMax = 8;
 const renewMs = 10_000;
+/** A chunk that is missing for so long was lost when PostgreSQL crashed: a worker sends again within half of it. */
+const gapMsMax = 60_000;
 
 const chunkSchema = v.object({
 	commandId: v.string(),
@@ -115,6 +117,7 @@ export async function* outputOf(reader: OutputReader, commandId: string): AsyncG
 	const decoders = { STDOUT: new TextDecoder(), STDERR: new TextDecoder() };
 	let next = from;
 	let passed = from;
+	let waitsSince = deps.clock.monotonic();
 	deps.metrics.subscribers(1);
 	try {
 		while (!signal.aborted) {
@@ -124,13 +127,15 @@ export async function* outputOf(reader: OutputReader, commandId: string): AsyncG
 			const [now] = await commandsByIds(sql, tenantId, [commandId]);
 			const isEnded = now === undefined || now.endedAt !== null;
 			const stored = await readChunks(sql, tenantId, commandId, readMax);
-			const ready = inOrder(stored, next, isEnded);
+			const ready = inOrder(stored, next, isEnded || deps.clock.monotonic() - waitsSince > gapMsMax);
 			for (const chunk of ready) {
 				next = chunk.sequence + 1;
 				yield { ...chunk, text: decoders[chunk.stream].decode(chunk.data, { stream: true }) };
 				// The reader asks for more: it has this one.
 				passed = next;
 			}
+			// Only a chunk that others overtook is waited for.
+			if (ready.length > 0 || stored.length === 0) waitsSince = deps.clock.monotonic();
 			if (ready.length > 0) await passChunks(sql, tenantId, commandId, passed);
 			else if (isEnded) return;
 			else await bell.wait(signal);

@@ -4,15 +4,13 @@ import type { Deps } from "../deps.ts";
 import { notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
 import { parseInput } from "../input.ts";
-import { commandErrors, type CommandState } from "../protocol/commands.ts";
+import { commandErrors, type CommandState, resultBytesMax } from "../protocol/commands.ts";
 import type { CommandEnd } from "./command.ts";
 import { lockWithHost } from "./commands.ts";
 import { changed, recordEnd } from "./ends.ts";
 import { transition } from "./lifecycle.ts";
 import { saveState } from "./store.ts";
 
-/** A container's whole description has some tens of kilobytes. */
-const resultBytesMax = 256 * 1_024;
 const schema = v.object({
 	commandId: v.string(),
 	state: v.picklist(["RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]),

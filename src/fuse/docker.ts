@@ -3,10 +3,11 @@ import { onCommandEnd } from "../commands/commands.ts";
 import type { CommandRecord } from "../commands/command.ts";
 import type { CommandEndHandler } from "../commands/ends.ts";
 import { lockHosts } from "../hosts/store.ts";
+import { type EngineReportHandler, onEngineReport } from "../inventory/reports.ts";
 import { applyToFusion } from "./apply.ts";
 import type { FusionRecord } from "./fusion.ts";
 import type { FusionEvent } from "./machine.ts";
-import { lockFusionOfCommand } from "./store.ts";
+import { lockFusionOfCommand, lockLiveFusion } from "./store.ts";
 
 const proof = v.object({ engineId: v.pipe(v.string(), v.nonEmpty()) });
 const kinds = ["fuse.prove", "fuse.grant", "agent.deploy", "agent.remove"] as const;
@@ -48,9 +49,17 @@ const onEnd: CommandEndHandler = async (tx, deps, command) => {
 	await applyToFusion(deps, tx, fusion, { event, actor: "server" });
 };
 
-/** Has fusions go on when the worker has ended a step's command, in the transaction of that end. Returns what takes it back. */
-export function followCommands(): () => void {
-	const undo = kinds.map((kind) => onCommandEnd(kind, onEnd));
+/** A host whose engine is another than the pinned one is unfused in the transaction of the report (H11). One that has no engine for a while is not. */
+const onReport: EngineReportHandler = async (tx, deps, host, { engineId }) => {
+	if (engineId === null || host.fuseProvider === null) return;
+	const fusion = await lockLiveFusion(tx, host.tenantId, host.id);
+	if (fusion?.step !== "FUSED" || fusion.engineId === engineId) return;
+	await applyToFusion(deps, tx, fusion, { event: { kind: "undo", why: "engine-changed" }, actor: "server" });
+};
+
+/** Has fusions follow what workers say: the ends of their steps' commands, and their engines. Returns what takes it back. */
+export function followWorkers(): () => void {
+	const undo = [...kinds.map((kind) => onCommandEnd(kind, onEnd)), onEngineReport(onReport)];
 	return () => {
 		for (const step of undo) step();
 	};

@@ -22,6 +22,7 @@ const OutputType = builder.objectRef<CommandOutput>("CommandOutput").implement({
 builder.subscriptionField("commandOutput", (t) =>
 	t.field({
 		type: OutputType,
+		extensions: { paced: true },
 		description:
 			"A command's output to its one reader, also what came before it began to read; CONFLICT while there is another. Ends with the command, after the last piece. A reader sets the pace: the worker waits for a slow one, and nobody is closed for falling behind. 1 MiB waits for a reader; of a command that changes something and that nobody reads, the oldest is given up. Logs that are followed, and an exec with stdin, end when their reader leaves. Role: operator; of an exec and of changes: admin.",
 		args: { commandId: t.arg.id({ required: true }) },

@@ -28,6 +28,7 @@ const FrameType = builder.objectRef<CommandFrame>("CommandFrame").implement({
 builder.subscriptionField("commands", (t) =>
 	t.field({
 		type: FrameType,
+		extensions: { paced: true },
 		description: "A worker's orders: all that have not ended, then new ones. One subscription a worker, a second takes over. For workers.",
 		subscribe: (_, __, ctx) => ordersOf(ctx.deps, ctx.commands, ctx.asWorker(), ctx.signal),
 		resolve: (frame) => frame,

@@ -34,7 +34,7 @@ export interface ReaderSocket {
 
 export interface GroupsOptions {
 	/** The result's text, as it stands in a `next` message. */
-	serialise(result: ExecutionResult): string;
+	readonly serialise: (result: ExecutionResult) => string;
 	/** Texts that wait for one reader at most; they are the group's own, so each costs a pointer. */
 	readonly backlogMax: number;
 }

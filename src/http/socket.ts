@@ -6,6 +6,7 @@ import type { ServeOptions, ServerSocket, SocketSession } from "../runtime/port.
 import type { App } from "./app.ts";
 import type { KnownRequest } from "./known.ts";
 import { maskResult } from "./plugins.ts";
+import { isPaced } from "./paced.ts";
 import { type ReaderSocket, type Sharing, subscriptionGroups } from "./shared.ts";
 import { endless, type OperationScope, type SocketHandle } from "./scope.ts";
 
@@ -55,8 +56,8 @@ interface Connection<Principal, Context> {
 
 type Extra<Principal, Context> = { readonly connection: Connection<Principal, Context> };
 type Engine = {
-	execute(args: ExecutionArgs): OperationResult;
-	subscribe(args: ExecutionArgs): OperationResult;
+	readonly execute: (args: ExecutionArgs) => OperationResult;
+	readonly subscribe: (args: ExecutionArgs) => OperationResult;
 };
 
 /** graphql-transport-ws for `ServeOptions.sockets`: same schema, rules, masking and limits as over HTTP. */
@@ -154,7 +155,7 @@ function protocolServer<Principal, Context extends object>(options: SocketOption
 			engines.set(args, {
 				execute: engine.execute,
 				subscribe(subscribed) {
-					const sharing = context === undefined ? undefined : options.share?.(context);
+					const sharing = context === undefined || isPaced(subscribed) ? undefined : options.share?.(context);
 					if (sharing === undefined) return engine.subscribe(subscribed);
 					return groups.join({ id, args: subscribed, text: payload.query, sharing }, reader, engine.subscribe);
 				},

@@ -8,6 +8,7 @@ import { append } from "../events/outbox.ts";
 import { parseInput } from "../input.ts";
 import type { HostRecord } from "../hosts/host.ts";
 import { hostsOfWorkers, lockHosts } from "../hosts/store.ts";
+import { hostEventsMax } from "../protocol/commands.ts";
 import { addEvents } from "./events-store.ts";
 import type { EngineRecord } from "./inventory.ts";
 import { saveContainers, saveEngine } from "./store.ts";
@@ -26,7 +27,6 @@ export function onEngineReport(handler: EngineReportHandler): () => void {
 
 /** Containers of one host: more would not fit into a frame. */
 export const containersMax = 2_000;
-const eventsMax = 200;
 const attributesMax = 64;
 const text = v.pipe(v.string(), v.maxLength(1_024, "must have at most 1024 characters"));
 const id = v.pipe(v.string(), v.minLength(1, "must not be empty"), v.maxLength(255, "must have at most 255 characters"));
@@ -75,7 +75,7 @@ const eventsSchema = v.object({
 				),
 			}),
 		),
-		v.maxLength(eventsMax, `${atMost(eventsMax, "events")}: send the rest with the next`),
+		v.maxLength(hostEventsMax, `${atMost(hostEventsMax, "events")}: send the rest with the next`),
 	),
 });
 /**

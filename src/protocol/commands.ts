@@ -122,7 +122,7 @@ export const sendOutputDocument = "mutation SendCommandOutput($input: CommandOut
 
 /**
  * What the server tells a worker. ORDER: do this (again, perhaps: by `commandId` a worker knows what it did before). CANCEL: end it.
- * INPUT: bytes for a command's stdin, `end` closes it. All unfinished orders come again on each new subscription, in their order.
+ * INPUT: bytes for a command's stdin, `end` closes it; given at most once, and lost when the connection is lost under them. All unfinished orders come again on each new subscription, in their order.
  */
 export const commandFrame = v.object({
 	type: v.picklist(["ORDER", "CANCEL", "INPUT"]),
@@ -137,6 +137,9 @@ export const commandFrame = v.object({
 });
 export type CommandFrame = v.InferOutput<typeof commandFrame>;
 
+/** Most bytes of a command's `result` as JSON: more is refused with BAD_USER_INPUT, and the worker reports FAILED instead. */
+export const resultBytesMax = 262_144;
+
 /** What a worker says of a command. Repeated until the server answers; the first end that is reported stands. */
 export interface CommandReport {
 	readonly commandId: string;
@@ -145,7 +148,7 @@ export interface CommandReport {
 	readonly error?: { readonly code: CommandErrorCode; readonly message: string };
 }
 
-/** A piece of output. `sequence` counts from 0 for each command; a chunk sent again is stored once. */
+/** A piece of output, answered when there was room for it; SERVICE_UNAVAILABLE after 25 s without: send it again. `sequence` counts from 0 for each command; a chunk sent again is stored once. */
 export interface CommandOutputChunk {
 	readonly commandId: string;
 	readonly sequence: number;
@@ -179,6 +182,9 @@ export interface ContainerReport {
 	readonly labels: readonly { readonly key: string; readonly value: string }[];
 	readonly ports: readonly string[];
 }
+
+/** Most events in one report; the input is `{ events }`. Of containers' figures it is `{ containers }`, and of both and of the inventory at most 2,000 containers. */
+export const hostEventsMax = 200;
 
 /** Docker's events (container, image, network, volume; without exec's and health's chatter), oldest first. */
 export const reportHostEventsDocument =

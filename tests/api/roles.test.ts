@@ -42,6 +42,8 @@ const mutations: readonly (readonly [string, Role, () => string])[] = [
 	["createHost", "admin", () => 'createHost(input: { name: "h", siteCode: "none" }) { secret }'],
 	["regenerateHostToken", "admin", () => 'regenerateHostToken(id: "host_none") { secret }'],
 	["deleteHost", "admin", () => 'deleteHost(id: "host_none") { deletedId }'],
+	["fuseHost", "admin", () => 'fuseHost(id: "host_none") { host { id } }'],
+	["unfuseHost", "admin", () => 'unfuseHost(id: "host_none") { host { id } }'],
 	["createWebhook", "admin", () => 'createWebhook(input: { url: "https://hooks.invalid/" }) { webhook { id } }'],
 	["deleteWebhook", "admin", () => 'deleteWebhook(id: "whk_none") { deletedId }'],
 	["containerLogs", "operator", () => onHost("containerLogs")],

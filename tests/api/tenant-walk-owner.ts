@@ -20,6 +20,7 @@ export const walkEnv = (mesh: FakeHeadscale) => ({
 	MUSTER_SHARED_SECRET: sharedSecret,
 	MUSTER_WEBHOOK_PRIVATE_ADDRESSES: "on",
 	MUSTER_STALE_SECONDS: "86400",
+	MUSTER_FUSE_DEADLINE_SECONDS: "3600",
 	MUSTER_MESH: "headscale",
 	MUSTER_HEADSCALE_URL: mesh.url,
 	MUSTER_HEADSCALE_API_KEY: mesh.apiKey,

@@ -13,9 +13,9 @@ interface Maker {
 	readonly host: { readonly workerId: string; readonly apiKey: string };
 	readonly tag: string;
 	readonly db: Db;
-	mark(what: string): string;
+	readonly mark: (what: string) => string;
 	// biome-ignore lint/suspicious/noExplicitAny: replies of many shapes
-	does(query: string, variables?: object): Promise<any>;
+	readonly does: (query: string, variables?: object) => Promise<any>;
 }
 
 /** Fills the host and returns what it chose the names of. Its worker has left again. */
@@ -54,6 +54,10 @@ export async function stock(server: Muster, { host, mark, db, tag, does }: Maker
 		await does(input, { id: shell, data: Buffer.from(tag).toString("base64") });
 		return (await rowCount(db, "command_input", `command_id = '${shell}'`)) > 0;
 	});
+	// A fusion that waits for its worker, and a server's turn at a command.
+	await does("mutation ($id: ID!) { fuseHost(id: $id) { host { id } } }", { id: hostId });
+	await db.sql`
+		insert into command_runs (tenant_id, command_id, runs, lease_until) select tenant_id, id, 1, now() from commands where id = ${ended}`;
 	return { containerName, image, hostId, commandIds: [ended, shell, logs] as readonly string[] };
 }
 

@@ -6,20 +6,14 @@ import { hex } from "../support/pipeline.ts";
 import { unknownToken, withOtherSecret } from "./refusals-ways.ts";
 import type { Bench } from "./support.ts";
 import { type Asker, must, type Owner, type Shared } from "./tenant-walk-owner.ts";
-import type { Leaf } from "./tenant-walk-schema.ts";
+import type { Leaf, Operation } from "./tenant-walk-schema.ts";
 
-/** Fields of Mutation and Subscription that are for workers, and `commandOutput`, which has one reader: tests/api/commands-tenants.test.ts asks it. */
-export const notWalked: readonly string[] = [
-	"enroll",
-	"heartbeat",
-	"commands",
-	"commandOutput",
-	"reportCommand",
-	"sendCommandOutput",
-	"reportEngine",
-	"reportHostEvents",
-	"reportContainerStats",
-];
+/** What is for workers, and `commandOutput`, which has one reader: tests/api/commands-tenants.test.ts asks it. */
+export const notWalked: Readonly<Record<Operation, readonly string[]>> = {
+	query: [],
+	mutation: ["enroll", "heartbeat", "reportCommand", "sendCommandOutput", "reportEngine", "reportHostEvents", "reportContainerStats"],
+	subscription: ["commands", "commandOutput"],
+};
 
 /** One value of the owner's; no twin: it names nothing, such as a number. */
 export interface Value {
@@ -46,7 +40,7 @@ export interface Belongings {
 	readonly hostnames: readonly string[];
 }
 
-const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv|mkey|cmd|stk)_[0-9a-hjkmnp-tv-z]{26}\b/g;
+const idForm = /\b(?:ten|site|flt|key|ekey|htok|asec|wrk|host|cred|att|alrt|aud|whk|dlv|mkey|cmd|stk|fus)_[0-9a-hjkmnp-tv-z]{26}\b/g;
 
 /** The ids in a text. */
 export function idsIn(text: string): string[] {

@@ -70,8 +70,7 @@ onEachRuntime(
 		}, 60_000);
 
 		const walk = (operation: Operation, asker: Asker): Walk => ({ schema, operation, its, asker, typenames });
-		const fields = (operation: Operation) =>
-			fieldsOf(schema, operation).filter(({ name }) => operation === "query" || !notWalked.includes(name));
+		const fields = (operation: Operation) => fieldsOf(schema, operation).filter(({ name }) => !notWalked[operation].includes(name));
 		const ways = (operation: Operation, asker: Asker): Case[] =>
 			fields(operation).flatMap((field) => casesOf(walk(operation, asker), field));
 

@@ -2,6 +2,13 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { pageOfAlerts } from "../../src/alerts/store.ts";
 import { pageOfAudit } from "../../src/audit/store.ts";
+import { claimReader, readChunks, storeChunk } from "../../src/commands/output-store.ts";
+import { takeInput, workersWithWork, workOf } from "../../src/commands/hand-out-store.ts";
+import { commandsByIds, pageOfCommands } from "../../src/commands/store.ts";
+import { dueCommands } from "../../src/commands/sweep-store.ts";
+import { pageOfHostEvents } from "../../src/inventory/events-store.ts";
+import { statsOf } from "../../src/inventory/stats-store.ts";
+import { containersOf, enginesOf } from "../../src/inventory/store.ts";
 import { pageOfApiKeys } from "../../src/keys/api-key-store.ts";
 import { credentialBySelector, credentialByText } from "../../src/auth/store.ts";
 import type { Tx } from "../../src/db/port.ts";
@@ -39,6 +46,26 @@ const reads: Readonly<Record<string, (tx: Tx) => Promise<unknown>>> = {
 	"the first page of enrollment keys": (tx) => pageOfEnrollmentKeys(tx, tenant, undefined, page),
 	"the workers of an enrollment key": (tx) => pageOfWorkers(tx, tenant, { keyId: "key_17" }, page),
 	"keys that end soon": (tx) => expiringKeys(tx, 1_800_000_000_000, 200),
+	"the first page of commands": (tx) => pageOfCommands(tx, tenant, {}, page),
+	"a page of one host's commands": (tx) => pageOfCommands(tx, tenant, { hostId: "host_17" }, page),
+	"commands by id": (tx) => commandsByIds(tx, tenant, ["command_17"]),
+	"a worker's unfinished commands": (tx) => workOf(tx, tenant, "w17", 10),
+	"which of some workers have commands": (tx) => workersWithWork(tx, [{ tenantId: tenant, workerId: "w17" }]),
+	"commands whose time is over": (tx) => dueCommands(tx, 1_000_000_000_000, 60, 200),
+	"a chunk of output on its way in": (tx) =>
+		storeChunk(
+			tx,
+			{ tenantId: tenant, workerId: "w17", commandId: "command_17" },
+			{ sequence: 1, stream: "STDOUT", data: new Uint8Array(1) },
+			{ bytes: 1_000, chunks: 10 },
+		),
+	"a command's output": (tx) => readChunks(tx, tenant, "command_17", 8),
+	"a reader's claim": (tx) => claimReader(tx, tenant, "command_17", "a reader"),
+	"input for some commands": (tx) => takeInput(tx, tenant, ["command_17"], 16),
+	"a host's engine": (tx) => enginesOf(tx, tenant, ["host_17"]),
+	"a host's containers": (tx) => containersOf(tx, tenant, ["host_17"], 50),
+	"a container's figures": (tx) => statsOf(tx, tenant, [{ hostId: "host_17", id: "container_17" }], 1_000_000_000_000),
+	"the first page of a host's events": (tx) => pageOfHostEvents(tx, tenant, "host_17", page),
 	"a key by its selector": (tx) => keyBySelector(tx, "enroll", "selector_17"),
 };
 
@@ -137,5 +164,16 @@ const seed = [
 	select '${tenant}', 'enrollment_' || n, 'key_' || n, 'w' || n, 'uid_' || n, 'held', now(), 'cred_' || n from ${many}`,
 	`insert into alerts (id, tenant_id, at, kind, severity, message) select 'alert_' || n, '${tenant}', now(), 'LOCKOUT', 'info', 'x' from ${many}`,
 	`insert into audit (id, tenant_id, at, actor, action, subject) select 'audit_' || n, '${tenant}', now(), 'x', 'x', 'x' from ${many}`,
+	`insert into commands (id, tenant_id, host_id, worker_id, kind, lane, state, params, requested_by, requested_at, deadline_at, ended_at, follows, output_passed)
+	select 'command_' || n, '${tenant}', 'host_' || n, 'w' || n, 'image.pull', 'ordered', case when n % 10 = 7 then 'QUEUED' else 'FAILED' end, '{}', 'x',
+		now(), now() + n * interval '1 s', case when n % 10 = 7 then null else now() end, false, 0 from ${many}`,
+	`insert into command_output (tenant_id, command_id, sequence, stream, data) select '${tenant}', 'command_' || n, 0, 'STDOUT', '' from ${many}`,
+	`insert into command_input (tenant_id, command_id, data, is_end) select '${tenant}', 'command_' || n, '', false from ${many}`,
+	`insert into engines (tenant_id, host_id, reported_at) select '${tenant}', 'host_' || n, now() from ${many}`,
+	`insert into containers (tenant_id, host_id, id, name, image, state, status, created_at, labels, ports)
+	select '${tenant}', 'host_' || n, 'container_' || n, 'x', 'x', 'running', 'x', now(), '{}', '{}' from ${many}`,
+	`insert into container_stats (tenant_id, host_id, container_id, slot, at, cpu_cores, memory_bytes, network_received_bytes, network_sent_bytes)
+	select '${tenant}', 'host_' || n, 'container_' || n, 0, now(), 1, 1, 1, 1 from ${many}`,
+	`insert into host_events (tenant_id, host_id, at, type, action, subject, attributes) select '${tenant}', 'host_' || n, now(), 'x', 'x', 'x', '{}' from ${many}`,
 	"analyze",
 ];

@@ -119,7 +119,7 @@ export class MeshStage implements AsyncDisposable {
 
 	/** The page of the worker that serves its metrics on 9100. */
 	async metrics(): Promise<string> {
-		const [file = "", ...args] = [...this.net.onWorker, "curl", "-fsS", "http://127.0.0.1:9100/metrics"];
+		const [file, ...args] = [...this.net.onWorker, "curl", "-fsS", "http://127.0.0.1:9100/metrics"];
 		return (await promisify(execFile)(file, args)).stdout;
 	}
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { headscaleBinaries } from "../support/headscale.ts";
+import { TestTailscale } from "../support/tailscale.ts";
 import { Machine, type RunningWorker } from "../worker/support.ts";
 import { lanPort, meshMissing, MeshStage } from "./mesh-support.ts";
 import { soon, testMs, until } from "./support.ts";
@@ -18,7 +19,7 @@ async function ended(worker: RunningWorker): Promise<number | string> {
 /** Its exit code; when it does not end, what it and its client said last. */
 function endOf(worker: RunningWorker): Promise<number | string> {
 	return soon("the worker's end", worker.exited).catch((error: unknown) => {
-		const told = worker.lines.slice(-60).map(({ message, line, why, state }) => `${message} ${String(line ?? why ?? state ?? "")}`);
+		const told = worker.lines.slice(-60).map(({ message, line, why, state }) => `${message} ${JSON.stringify(line ?? why ?? state ?? "")}`);
 		throw new Error(`${String(error)}\n${told.join("\n")}`);
 	});
 }
@@ -109,6 +110,56 @@ describe.skipIf(missing !== undefined).each([...binaries])("with $name", ({ path
 			await soon("the mesh", back.line("mesh.joined"));
 			await beats(id, last);
 			expect(await stage.attempts()).toBe(attempts + 1);
+		},
+		testMs,
+	);
+
+	test(
+		"H7: killed between the reply and the join, the worker joins at its next start with the key it kept, and asks the server for nothing",
+		async () => {
+			using machine = new Machine();
+			const { id, token } = await stage.host("edge-4");
+			await using killed = await stage.worker(machine, stage.settings("edge-4", token));
+			await soon("the enrollment", killed.line("worker.enrolled"));
+			killed.child.kill("SIGKILL");
+			await endOf(killed);
+			const key = machine.read("mesh-auth-key");
+			expect(machine.modes()["mesh-auth-key"]).toBe("600");
+			expect(JSON.stringify(killed.lines)).not.toContain(key);
+			const attempts = await stage.attempts();
+
+			await using worker = await stage.worker(machine);
+			await soon("the mesh", worker.line("mesh.joined"));
+			await beats(id);
+			expect(await stage.attempts()).toBe(attempts);
+			expect(machine.files()).not.toContain("mesh-auth-key");
+			expect(JSON.stringify(worker.lines)).not.toContain(key);
+		},
+		testMs,
+	);
+
+	test.skipIf(path !== headscaleBinaries[0]?.path)(
+		"H7: with a device, and with the host's own client, it is the same; workers beside each other have no port in common",
+		async () => {
+			using one = new Machine();
+			using other = new Machine();
+			using third = new Machine();
+			const hosts = [await stage.host("edge-5"), await stage.host("edge-6"), await stage.host("edge-7")] as const;
+			await using userspace = await stage.worker(one, stage.settings("edge-5", hosts[0].token));
+			await using tun = await stage.worker(other, { ...stage.settings("edge-6", hosts[1].token), MUSTER_MESH_MODE: "tun" });
+			await Promise.all([soon("the mesh", userspace.line("mesh.joined")), soon("the mesh", tun.line("mesh.joined"))]);
+			await Promise.all([beats(hosts[0].id), beats(hosts[1].id)]);
+			expect((await stage.told(other, "doctor")).doctor).toMatch(/^ok {4}mesh .*Running/m);
+			expect(await ended(tun)).toBe(0);
+
+			await using own = await TestTailscale.start({ dir: third.root, within: stage.net.onWorker, tun: "host0" });
+			await own.join(stage.headscale.url, await stage.headscale.mint(), "edge-7");
+			const host = { MUSTER_MESH_MODE: "host", MUSTER_MESH_SOCKET: own.socket };
+			await using worker = await stage.worker(third, { ...stage.settings("edge-7", hosts[2].token), ...host });
+			await soon("the connection", worker.line("worker.connected"));
+			await beats(hosts[2].id);
+			expect(await ended(worker)).toBe(0);
+			expect(await own.cli("status")).toContain("muster-server");
 		},
 		testMs,
 	);

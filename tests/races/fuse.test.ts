@@ -1,7 +1,7 @@
 /** Two who would decide the end of a fusion, in both orders: by holding the host's row, so that the second has begun before the first has committed. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { reportCommand } from "../../src/commands/report.ts";
-import { followCommands } from "../../src/fuse/docker.ts";
+import { followWorkers } from "../../src/fuse/docker.ts";
 import { fuseHost, unfuseHost } from "../../src/fuse/fuse.ts";
 import { latestFusions } from "../../src/fuse/store.ts";
 import { expireFusions, undoStrays } from "../../src/fuse/watchdog.ts";
@@ -18,7 +18,7 @@ beforeAll(async () => {
 	database = await testDatabase();
 	one = await openPipeline(database.url);
 	two = await openPipeline(database.url);
-	forget = followCommands();
+	forget = followWorkers();
 });
 afterAll(async () => {
 	forget();

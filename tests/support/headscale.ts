@@ -60,7 +60,7 @@ export class TestHeadscale implements AsyncDisposable {
 
 	/** Starts it, at first or again after `halt`, and waits until it is well. */
 	async serve(): Promise<void> {
-		const [file = "", ...args] = [...(this.#options.within ?? []), this.#options.binary, "-c", join(this.#dir, "config.yaml"), "serve"];
+		const [file, ...args] = [...(this.#options.within ?? []), this.#options.binary, "-c", join(this.#dir, "config.yaml"), "serve"];
 		const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
 		this.#child = child;
 		this.#ended = new Promise((resolve) => child.once("close", resolve));

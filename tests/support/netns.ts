@@ -48,8 +48,12 @@ export class Network implements AsyncDisposable {
 			`-n ${server} addr add ${prefix}2/30 dev ${back}`,
 			`-n ${server} addr add ${prefix}130/30 dev ${lan}`,
 			`-n ${host} addr add ${prefix}129/30 dev ${worker}`,
-			...[`-n ${server} link set lo up`, `-n ${server} link set ${back} up`, `-n ${server} link set ${lan} up`],
-			...[`-n ${host} link set lo up`, `-n ${host} link set ${worker} up`, `-n ${host} route add default via ${prefix}130`],
+			`-n ${server} link set lo up`,
+			`-n ${server} link set ${back} up`,
+			`-n ${server} link set ${lan} up`,
+			`-n ${host} link set lo up`,
+			`-n ${host} link set ${worker} up`,
+			`-n ${host} route add default via ${prefix}130`,
 		];
 		try {
 			for (const line of lines) await run("ip", line.split(" "));

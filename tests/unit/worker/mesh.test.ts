@@ -32,6 +32,8 @@ describe("how a host stands", () => {
 		["NeedsLogin", member, "outside"],
 		["NeedsMachineAuth", member, "unapproved"],
 		["Stopped", member, "stopped"],
+		// It remembers its addresses, and the control server does not know it any more.
+		["Running", { ...member, asksForLogin: true }, "outside"],
 	] as const)("H7: %s with %j is %s", (backend, more, standing) => {
 		expect(standingOf(status(backend, more))).toBe(standing);
 	});
@@ -60,6 +62,8 @@ describe("the next move", () => {
 		["a start with its login, before the control server has answered", status("NoState"), {}, "wait"],
 		["NeedsLogin in passing", status("NeedsLogin"), {}, "wait"],
 		["a node that was deleted", status("NeedsLogin", asked), {}, "lost"],
+		["a deleted node that the client remembers", status("Running", { ...member, ...asked }), {}, "lost"],
+		["the host's client whose login is being renewed", status("Running", { ...member, ...asked }), { own: false }, "done"],
 		["a node that was deleted, and a new key", status("NeedsLogin", asked), { hasKey: true }, "login"],
 		["a key that was refused, and a new one", status("NoState"), { marked: false, hasKey: true }, "login"],
 		["a client that was switched off", status("Stopped"), {}, "resume"],
