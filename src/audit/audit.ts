@@ -24,7 +24,5 @@ export function searchWords(search: string): readonly string[] {
 		.slice(0, 500)
 		.toWellFormed()
 		.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
-	// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters end a word like any other sign
-	const words = plain.split(/[\x00-\x2f\x3a-\x60\x7b-\x7f]+/);
-	return words.filter((word) => word !== "").slice(0, searchWordsMax);
+	return (plain.match(/[a-z0-9\u{80}-\u{10ffff}]+/gu) ?? []).slice(0, searchWordsMax);
 }
