@@ -44,7 +44,7 @@ export function Containers({ hostId, isFused }: { readonly hostId: string; reado
 				<>
 					{whole(containers.length)} · {engine.version === null ? "no engine" : `Docker ${engine.version}`} · as of{" "}
 					<Ago at={engine.reportedAt} />
-					{isFused ? "" : " · seen, not managed: fuse the host to change them"}
+					{isFused || containers.length === 0 ? "" : " · seen, not managed: fuse the host to change them"}
 				</>
 			}
 		>
