@@ -8,6 +8,7 @@ FROM ${BUILD_BASE} AS build
 WORKDIR /muster
 COPY . .
 RUN npm run build:worker -- --all \
+	&& npm run build:dashboard \
 	&& cp node_modules/bun/bin/bun.exe /usr/local/bin/bun \
 	&& npm prune --omit=dev --no-audit --no-fund
 

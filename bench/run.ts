@@ -1,11 +1,13 @@
 /**
  * `npm run bench [-- NAME …] [-- --quick]`: every question, or some, with their progress, a table at the end, JSON and a plot in bench/results.
- * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10) and `npm run bench -- footprint [MINUTES]` (10) are no ratios and run by name only.
+ * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10), `npm run bench -- footprint [MINUTES]` (10) and
+ * `npm run bench -- dashboard [HOSTS] [CHANGES A SECOND] [MINUTES]` (10000, 500, 5) are no ratios and run by name only.
  */
 import { writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { dashboard } from "./dashboard.ts";
 import { enrolling, type LoadPoint } from "./enroll.ts";
 import { type Figure, standing } from "./figures.ts";
 import { flapping } from "./flapping.ts";
@@ -58,6 +60,7 @@ function figureOf({ name, ratio, subjectUs, limitUs, ...more }: Ratio): Figure {
 const reports: Readonly<Record<string, (numbers: readonly number[], progress: Progress) => Promise<unknown>>> = {
 	flapping: ([workers = 200, minutes = 10], progress) => flapping(workers, minutes, progress),
 	footprint: ([minutes = 10], progress) => footprint(minutes, progress),
+	dashboard: ([hosts = 10_000, perSecond = 500, minutes = 5], progress) => dashboard(hosts, perSecond, minutes, progress),
 };
 const words = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
 const [word = "", ...numbers] = words;

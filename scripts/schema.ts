@@ -1,6 +1,9 @@
-/** Writes schema.graphql from the code. */
+/** Writes schema.graphql from the code, and the dashboard's types from the same. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { printedSchema } from "../src/graphql/schema.ts";
+import { printedSchema, schema } from "../src/graphql/schema.ts";
+import { schemaTypes } from "./schema-types.ts";
 
-writeFileSync(join(import.meta.dirname, "..", "schema.graphql"), printedSchema());
+const root = join(import.meta.dirname, "..");
+writeFileSync(join(root, "schema.graphql"), printedSchema());
+writeFileSync(join(root, "dashboard", "api", "schema-types.ts"), schemaTypes(schema));

@@ -4,7 +4,11 @@ import { join } from "node:path";
 const bin = (root, name) => join(root, "node_modules", ".bin", name);
 
 export const tasks = {
-	start: ({ args, runtime }) => [{ command: runtime("src/main.ts", ["serve", ...args]), cwd: process.env.INIT_CWD }],
+	start: ({ args, runtime }) => [
+		{ command: runtime("scripts/build-dashboard.ts", ["--if-needed"], "bun") },
+		{ command: runtime("src/main.ts", ["serve", ...args]), cwd: process.env.INIT_CWD },
+	],
+	"build:dashboard": ({ args, runtime }) => [{ command: runtime("scripts/build-dashboard.ts", args, "bun") }],
 	token: ({ args, runtime }) => [{ command: runtime("src/main.ts", ["token", ...args]), cwd: process.env.INIT_CWD }],
 	"rotate-master-key": ({ args, runtime }) => [
 		{ command: runtime("src/main.ts", ["rotate-master-key", ...args]), cwd: process.env.INIT_CWD },
@@ -19,9 +23,9 @@ export const tasks = {
 	format: ({ root, args }) => [{ command: [bin(root, "biome"), "format", ...(args.includes("--check") ? [] : ["--write"]), "."] }],
 	lint: ({ root }) => [
 		{ command: [bin(root, "biome"), "lint", "--error-on-warnings", "."] },
-		{ command: [bin(root, "oxlint"), "--type-aware", "--deny-warnings", "src", "worker", "tests", "scripts", "bench"] },
+		{ command: [bin(root, "oxlint"), "--type-aware", "--deny-warnings", "src", "worker", "dashboard", "tests", "scripts", "bench"] },
 	],
-	types: ({ root }) => [{ command: [bin(root, "tsc"), "--noEmit"] }],
+	types: ({ root }) => [{ command: [bin(root, "tsc"), "--noEmit"] }, { command: [bin(root, "tsc"), "--noEmit", "--project", "dashboard"] }],
 	arch: ({ args, runtime }) => [{ command: runtime("scripts/test.ts", ["--only", "tests/arch", ...args], "bun") }],
 	test: ({ args, runtime }) => [{ command: runtime("scripts/test.ts", args, "bun") }],
 	ok: (context) => [

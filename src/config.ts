@@ -45,7 +45,8 @@ export interface Config {
 	readonly masterKey: Secret | undefined;
 	/** Master keys from before rotations: they open what they sealed, nothing new is sealed under them. */
 	readonly formerMasterKeys: readonly Secret[];
-	readonly oidc: { readonly issuer: string; readonly audience: string } | undefined;
+	/** `clientId`: the public client of the dashboard; undefined: it offers no sign-in there. */
+	readonly oidc: { readonly issuer: string; readonly audience: string; readonly clientId: string | undefined } | undefined;
 	/** The cluster's secret for host tokens; undefined: they answer not_configured. */
 	readonly sharedSecret: Secret | undefined;
 	/** The auto-enrollment secret of the default tenant, when it comes from the environment. */
@@ -94,6 +95,7 @@ const fields = {
 	MUSTER_MASTER_KEY_FORMER: base64KeysField(32),
 	MUSTER_OIDC_ISSUER: issuerField(),
 	MUSTER_OIDC_AUDIENCE: textField("the audience its tokens carry"),
+	MUSTER_OIDC_CLIENT_ID: textField("the public client that the dashboard signs people in with"),
 	MUSTER_SHARED_SECRET: secretField(32),
 	MUSTER_AUTO_ENROLLMENT_KEY: secretField(32),
 	MUSTER_AUTO_ENROLLMENT_ALERT_HOURS: wholeNumberField(1, 8_760, "hours"),
@@ -146,6 +148,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		);
 	}
 	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
+	problems.push(...absent(env, "MUSTER_OIDC_CLIENT_ID", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
 	if (isSet(env, "MUSTER_API_LISTEN") && !isSet(env, "MUSTER_SERVER_ADDR")) {
 		problems.push("MUSTER_SERVER_ADDR is not given: with MUSTER_API_LISTEN workers have to be told where that is, set it to its address");
@@ -158,7 +161,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	if (problems.length > 0) return { ok: false, problems };
 
 	const databaseUrl = values.DATABASE_URL;
-	const { MUSTER_OIDC_ISSUER: issuer, MUSTER_OIDC_AUDIENCE: audience } = values;
+	const { MUSTER_OIDC_ISSUER: issuer, MUSTER_OIDC_AUDIENCE: audience, MUSTER_OIDC_CLIENT_ID: clientId } = values;
 	const config: Config = {
 		dataDir: values.MUSTER_DATA_DIR ?? "./data",
 		workerDist: values.MUSTER_WORKER_DIST,
@@ -171,7 +174,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 		jwtSecret: values.MUSTER_JWT_SECRET,
 		masterKey: values.MUSTER_MASTER_KEY,
 		formerMasterKeys: Object.freeze(values.MUSTER_MASTER_KEY_FORMER ?? []),
-		oidc: issuer === undefined || audience === undefined ? undefined : Object.freeze({ issuer, audience }),
+		oidc: issuer === undefined || audience === undefined ? undefined : Object.freeze({ issuer, audience, clientId }),
 		sharedSecret: values.MUSTER_SHARED_SECRET,
 		autoEnrollmentKey: values.MUSTER_AUTO_ENROLLMENT_KEY,
 		autoEnrollmentAlertHours: values.MUSTER_AUTO_ENROLLMENT_ALERT_HOURS ?? 24,

@@ -99,6 +99,7 @@ async function announce(server: Server, settings: Config, chosen: Runtime, log: 
 			: `npm --prefix ${quote(root)} run --silent worker -- --url ${server.url} --site-code ${firstSite} --worker-name ${quote(hostname())} --enroll-token-file ${quote(keyFile)}`;
 	const lines = [
 		`Muster is up (${chosen.name} ${chosen.version}, ${settings.database === undefined ? "embedded PostgreSQL" : "PostgreSQL at DATABASE_URL"})`,
+		`  Dashboard              ${server.apiUrl}/`,
 		`  GraphQL and GraphiQL   ${server.apiUrl}/graphql`,
 		`  Metrics                ${server.metricsUrl}`,
 		`  Admin token            ${tokenFile}`,

@@ -22,7 +22,9 @@ import { openFuseWatchdog } from "./fuse/watchdog.ts";
 import { createContext, type GraphQLContext, sharingOf } from "./graphql/context.ts";
 import { schema } from "./graphql/schema.ts";
 import { createApp } from "./http/app.ts";
+import { createDashboard } from "./http/dashboard.ts";
 import { createDistribution } from "./http/distribution.ts";
+import { enrollOnlyMessage } from "./http/enroll-only.ts";
 import { metricsHandler } from "./http/metrics.ts";
 import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
@@ -159,15 +161,17 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	};
 	const authenticator = createAuthenticator(deps, tokenVerifier(jwtSecret, systemClock, config.oidc));
 
+	const distribution = createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url });
+	const dashboard = createDashboard({ dir: join(distDir, "dashboard"), oidc: config.oidc });
 	const app = createApp<Principal, GraphQLContext>({
 		schema,
 		config,
 		log,
 		random: systemRandom,
 		metricsHook: metrics.httpRequest,
+		extraRoutes: (request, pathname) => dashboard(request, pathname) ?? distribution(request, pathname),
 		...(config.apiListen === undefined ? {} : { enrollOnly: enrollOnlyMessage(config.apiListen, config.serverAddr) }),
 		known: [enrollDocument, heartbeatDocument],
-		extraRoutes: createDistribution({ dist: resolve(config.workerDist ?? distDir), publicUrl: () => place.url }),
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
 		ready: async () => {
@@ -206,11 +210,6 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	place.url = config.publicUrl ?? urlOf(first === undefined ? config.listen : first.address);
 	const apiUrl = api === undefined ? place.url : urlOf(api.address);
 	return { url: place.url, apiUrl, metricsUrl: `${urlOf(metricsListener.address)}/metrics`, deps, jwtSecret };
-}
-
-function enrollOnlyMessage(apiListen: ListenAddress, serverAddr: string | undefined): string {
-	const there = serverAddr ?? formatListenAddress(apiListen);
-	return `This listener (MUSTER_LISTEN) takes the enroll mutation only, one in a request: ask the API listener (MUSTER_API_LISTEN) at ${there} for everything else`;
 }
 
 /** Opens a listener; a taken port is an error that names the address, the variable and the remedy. */

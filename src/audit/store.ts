@@ -33,26 +33,44 @@ export async function auditByIds(sql: Sql, tenantId: string, ids: readonly strin
 	);
 }
 
+/** What a search keeps: lines that hold every one of these words, in lower case, or words that begin so. */
+export interface AuditFilter {
+	readonly words?: readonly string[];
+}
+
+/** The index audit_words has the same expression. */
+function where(sql: Sql, tenantId: string, { words = [] }: AuditFilter) {
+	return sql`tenant_id = ${tenantId} ${
+		words.length === 0
+			? sql``
+			: sql`and array_to_tsvector(string_to_array(btrim(regexp_replace(
+				lower(left(action || ' ' || actor || ' ' || subject || ' ' || coalesce(detail::text, ''), 500) collate "C"),
+				'[\\x01-\\x2f\\x3a-\\x60\\x7b-\\x7f]+', ' ', 'g')), ' '))
+				@@ ${words.map((word) => `'${word}':*`).join(" & ")}::tsquery`
+	}`;
+}
+
 /** One page of the audit log, newest first; `backward` walks from the other end and returns oldest first. */
 export async function pageOfAudit(
 	sql: Sql,
 	tenantId: string,
+	filter: AuditFilter,
 	page: { readonly after?: string; readonly before?: string; readonly limit: number; readonly backward: boolean },
 ): Promise<AuditRecord[]> {
 	return parseRows(
 		row,
 		await sql`
 		select id, tenant_id, at, actor, action, subject, detail from audit
-		where tenant_id = ${tenantId}
+		where ${where(sql, tenantId, filter)}
 			${page.after === undefined ? sql`` : sql`and id < ${page.after}`}
 			${page.before === undefined ? sql`` : sql`and id > ${page.before}`}
 		order by id ${page.backward ? sql`asc` : sql`desc`} limit ${page.limit}`,
 	);
 }
 
-/** How many audit lines the tenant has. */
-export async function countAudit(sql: Sql, tenantId: string): Promise<number> {
-	const rows = await sql`select count(*) as total from audit where tenant_id = ${tenantId}`;
+/** How many audit lines the filter lets through. */
+export async function countAudit(sql: Sql, tenantId: string, filter: AuditFilter): Promise<number> {
+	const rows = await sql`select count(*) as total from audit where ${where(sql, tenantId, filter)}`;
 	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
 }
 

@@ -79,17 +79,24 @@ builder.queryFields((t) => ({
 	hosts: t.connection(
 		{
 			type: HostRef,
-			description: "Newest first. Role: viewer.",
+			description:
+				"Newest first. `name` finds names that contain it, `skip` leaves out so many rows of what the cursor leads to. Role: viewer.",
 			complexity: pageComplexity,
-			args: { siteCode: t.arg.string(), state: t.arg({ type: HostStateEnum }) },
+			args: { siteCode: t.arg.string(), state: t.arg({ type: HostStateEnum }), name: t.arg.string(), skip: t.arg.int() },
 			resolve: async (_, args, ctx) => {
 				const [{ tenantId }, { sql }] = [ctx.as("viewer"), ctx.deps.db];
 				const siteId = await siteIdOf(ctx, args.siteCode);
-				const filter = { ...(siteId === undefined ? {} : { siteId }), ...(args.state == null ? {} : { state: args.state }) };
+				const filter = {
+					...(siteId === undefined ? {} : { siteId }),
+					...(args.state == null ? {} : { state: args.state }),
+					...(args.name == null ? {} : { name: args.name }),
+				};
+				const skip = args.skip ?? 0;
+				if (skip < 0) throw new MusterError("BAD_USER_INPUT", `skip is ${skip}: it is 0 or more`, { fields: ["skip"] });
 				return connection(
 					args,
 					(host: HostRecord) => host.id,
-					(page) => pageOfHosts(sql, tenantId, filter, page),
+					(page) => pageOfHosts(sql, tenantId, filter, { ...page, skip }),
 					() => countHosts(sql, tenantId, filter),
 				);
 			},

@@ -1,6 +1,6 @@
 import { rotateSiteKey } from "../keys/keys.ts";
 import { type KeyRecord, siteKeyFingerprint } from "../keys/key.ts";
-import { activeSiteKeys, keysByIds } from "../keys/store.ts";
+import { activeSiteKeys, formerSiteKeys, keysByIds } from "../keys/store.ts";
 import { createFleet, createSite } from "../sites/sites.ts";
 import type { FleetRecord, SiteRecord } from "../sites/site.ts";
 import { countSites, fleetsById, fleetsOfSites, pageOfSites, siteByCode, sitesById } from "../sites/store.ts";
@@ -46,6 +46,7 @@ SiteKeyRef.implement({
 		fingerprint: t.string({ description: "Safe to show: `v3 (A1B2)`.", resolve: siteKeyFingerprint }),
 		createdAt: t.expose("createdAt", { type: "DateTime" }),
 		lastUsedAt: t.expose("lastUsedAt", { type: "DateTime", nullable: true }),
+		uses: t.exposeInt("uses", { description: "Claims taken on it, held ones included." }),
 		graceEndsAt: t.expose("graceEndsAt", {
 			type: "DateTime",
 			nullable: true,
@@ -79,6 +80,13 @@ SiteRef.implement({
 			description: "The active key, or null before the first rotation.",
 			load: async (siteIds: string[], ctx): Promise<(KeyRecord | null)[]> =>
 				aligned(siteIds, await activeSiteKeys(ctx.deps.db.sql, ctx.as("viewer").tenantId, siteIds), (key) => key.siteId ?? ""),
+			resolve: (site) => site.id,
+		}),
+		formerKeys: t.loadableGroup({
+			type: SiteKeyRef,
+			description: "The keys before it, newest first, at most 10. `workers(keyId:)` lists who came in with one.",
+			load: (siteIds: string[], ctx): Promise<KeyRecord[]> => formerSiteKeys(ctx.deps.db.sql, ctx.as("viewer").tenantId, siteIds),
+			group: (key) => (key as KeyRecord).siteId ?? "",
 			resolve: (site) => site.id,
 		}),
 		fleets: t.loadableGroup({

@@ -51,12 +51,15 @@ export async function hostByName(sql: Sql, tenantId: string, name: string): Prom
 export interface HostFilter {
 	readonly siteId?: string;
 	readonly state?: HostState;
+	/** Part of the name, in any case. */
+	readonly name?: string;
 }
 
 function where(sql: Sql, tenantId: string, filter: HostFilter) {
 	return sql`h.tenant_id = ${tenantId}
 		${filter.siteId === undefined ? sql`` : sql`and h.site_id = ${filter.siteId}`}
-		${filter.state === undefined ? sql`` : sql`and h.state = ${filter.state}`}`;
+		${filter.state === undefined ? sql`` : sql`and h.state = ${filter.state}`}
+		${filter.name === undefined ? sql`` : sql`and strpos(lower(h.name), lower(${filter.name})) > 0`}`;
 }
 
 /** One page of hosts, newest first; `backward` walks from the other end and returns oldest first. */
@@ -64,7 +67,7 @@ export async function pageOfHosts(
 	sql: Sql,
 	tenantId: string,
 	filter: HostFilter,
-	page: { readonly after?: string; readonly before?: string; readonly limit: number; readonly backward: boolean },
+	page: { readonly after?: string; readonly before?: string; readonly limit: number; readonly backward: boolean; readonly skip?: number },
 ): Promise<HostRecord[]> {
 	return parseRows(
 		row,
@@ -73,7 +76,7 @@ export async function pageOfHosts(
 		where ${where(sql, tenantId, filter)}
 			${page.after === undefined ? sql`` : sql`and h.id < ${page.after}`}
 			${page.before === undefined ? sql`` : sql`and h.id > ${page.before}`}
-		order by h.id ${page.backward ? sql`asc` : sql`desc`} limit ${page.limit}`,
+		order by h.id ${page.backward ? sql`asc` : sql`desc`} limit ${page.limit} offset ${page.skip ?? 0}`,
 	);
 }
 

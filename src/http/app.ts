@@ -78,6 +78,7 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 		pathname: string,
 		door: typeof narrow,
 	): Promise<Response> {
+		if (door !== undefined && (route === "/" || route === "/assets")) return wrongListener(door.message);
 		switch (route) {
 			case "/graphql":
 				if (door !== undefined) {
@@ -135,6 +136,8 @@ function routeOf(pathname: string): Route {
 	if (pathname === "/graphql" || pathname === "/graphql/") return "/graphql";
 	if (pathname.startsWith(`${graphiqlPath}/`)) return "/graphiql";
 	if (pathname.startsWith("/download/")) return "/download";
+	if (pathname.startsWith("/assets/")) return "/assets";
+	if (pathname === "/") return "/";
 	return pathname === "/health/live" || pathname === "/health/ready" || pathname === "/install.sh" ? pathname : "other";
 }
 

@@ -2,6 +2,7 @@ import { type DocumentNode, GraphQLError, Kind, OperationTypeNode } from "graphq
 import type { Plugin } from "graphql-yoga";
 import { problem } from "./respond.ts";
 import type { HttpReply, OperationScope } from "./scope.ts";
+import { formatListenAddress, type ListenAddress } from "../lib/address.ts";
 
 /** The code of everything that a listener for enrolling refuses. */
 const code = "WRONG_LISTENER";
@@ -33,4 +34,10 @@ export function enrollOnly(message: string, refused: (reply: HttpReply) => void)
 /** The answer to a request for a page, a socket or a query by GET. */
 export function wrongListener(message: string): Response {
 	return problem(status, code, message);
+}
+
+/** What that listener says to everything else: where to go instead. */
+export function enrollOnlyMessage(apiListen: ListenAddress, serverAddr: string | undefined): string {
+	const there = serverAddr ?? formatListenAddress(apiListen);
+	return `This listener (MUSTER_LISTEN) takes the enroll mutation only, one in a request: ask the API listener (MUSTER_API_LISTEN) at ${there} for everything else`;
 }

@@ -97,6 +97,16 @@ export async function activeSiteKeys(sql: Sql, tenantId: string, siteIds: readon
 	return parseRows(row, rows);
 }
 
+/** The keys that these sites had before their active ones, newest first, ten a site. */
+export async function formerSiteKeys(sql: Sql, tenantId: string, siteIds: readonly string[]): Promise<KeyRecord[]> {
+	const rows = await sql`
+		select ${columns(sql)} from unnest(${[...siteIds]}::text[]) as wanted (site)
+		cross join lateral (
+			select * from keys where tenant_id = ${tenantId} and kind = 'site' and not active and site_id = wanted.site order by version desc limit 10
+		) keys`;
+	return parseRows(row, rows);
+}
+
 /** Keys by id, of one tenant. */
 export async function keysByIds(sql: Sql, tenantId: string, ids: readonly string[]): Promise<KeyRecord[]> {
 	const rows = await sql`

@@ -6,7 +6,17 @@ import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
 import { fuseResults, meshBreakers, meshCallResults, meshCalls, meshMints, type Metrics, webhookResults } from "./port.ts";
 
 /** Paths as metrics know them; everything else is `other`, so that a scanner cannot grow the series. */
-export const routes = ["/graphql", "/graphiql", "/health/live", "/health/ready", "/install.sh", "/download", "other"] as const;
+export const routes = [
+	"/",
+	"/assets",
+	"/graphql",
+	"/graphiql",
+	"/health/live",
+	"/health/ready",
+	"/install.sh",
+	"/download",
+	"other",
+] as const;
 export type Route = (typeof routes)[number];
 
 /** The domain's metrics, the HTTP ones, and the page a scraper reads. */
@@ -80,6 +90,7 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
 		for (const reason of refusals) attempts.inc({ method, outcome: "REFUSED", reason }, 0);
 	}
 	for (const reason of refusals) rejections.inc({ reason }, 0);
+	for (const route of routes) for (const status of ["2xx", "3xx", "4xx", "5xx"]) http.inc({ route, status }, 0);
 	for (const result of webhookResults) webhooks.inc({ result }, 0);
 	for (const result of meshMints) mints.inc({ result }, 0);
 	for (const call of meshCalls) for (const result of meshCallResults) meshSeconds.zero({ call, result });

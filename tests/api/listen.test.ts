@@ -131,6 +131,8 @@ describe.each(runtimeNames)("H5: with an API listener, the other one lets machin
 		expect(await ask(`/graphql?query=${encodeURIComponent("{ tenant { id } }")}`)).toBe(403);
 		expect(await ask("/graphql", { headers: { accept: "text/html" } })).toBe(403);
 		expect(await ask("/graphiql/graphiql.js")).toBe(403);
+		// The dashboard belongs to the API's listener.
+		for (const path of ["/", "/assets/main-000000000000.js"]) expect([path, await ask(path)]).toEqual([path, 403]);
 		const json = { "content-type": "application/json" };
 		const stream = {
 			method: "POST",

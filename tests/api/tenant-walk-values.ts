@@ -159,6 +159,8 @@ const fillers: Readonly<Record<string, Filler>> = {
 	"String allowedCidrs": plain(["198.51.100.0/24"]),
 	"LabelInput label": { values: ({ owner: { label } }) => [{ it: label, twin: { key: label.key, value: twinOf(label.value) } }] },
 	"LabelInput labels": { values: ({ owner: { label } }) => [{ it: [label], twin: [{ key: label.key, value: twinOf(label.value) }] }] },
+	"String search": texts(({ names, owner }) => [...names, owner.tag]),
+	"Int skip": plain(0),
 	"PortInput ports": plain([{ container: 80 }]),
 	"MountInput volumes": plain([{ source: "data", target: "/data" }]),
 	"LabelInput env": { values: ({ owner: { label } }) => [{ it: [label], twin: [{ key: label.key, value: twinOf(label.value) }] }] },

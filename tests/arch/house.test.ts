@@ -1,21 +1,22 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { printedSchema } from "../../src/graphql/schema.ts";
+import { schemaTypes } from "../../scripts/schema-types.ts";
+import { printedSchema, schema } from "../../src/graphql/schema.ts";
 import { refusalAnswer, refusalStatus } from "../../src/protocol/codes.ts";
 import { root, sources } from "./tree.ts";
 
 const linesMax = 300;
 
 test("files stay small: none has more than 300 lines", () => {
-	const long = sources("src", "worker", "tests", "scripts")
+	const long = sources("src", "worker", "dashboard", "tests", "scripts")
 		.map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))
 		.filter(({ lines }) => lines > linesMax);
 	expect(long).toEqual([]);
 });
 
 test("every function, class and interface that a module exports says what it promises", () => {
-	const silent = sources("src", "worker").flatMap(({ path, text }) =>
+	const silent = sources("src", "worker", "dashboard").flatMap(({ path, text }) =>
 		[...text.matchAll(/^export (?:async )?(?:function\*?|class|abstract class) (\w+)/gm)]
 			.filter((match) => !/\*\/\s*$/.test(text.slice(0, match.index)))
 			.map((match) => `${path}: ${match[1]}`),
@@ -25,6 +26,7 @@ test("every function, class and interface that a module exports says what it pro
 
 test("G1: schema.graphql is what the code prints; `npm run schema` writes it", () => {
 	expect(readFileSync(join(root, "schema.graphql"), "utf8")).toBe(printedSchema());
+	expect(readFileSync(join(root, "dashboard", "api", "schema-types.ts"), "utf8")).toBe(schemaTypes(schema));
 });
 
 test("one graphql module: two of them reject each other's types", () => {

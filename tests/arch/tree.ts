@@ -18,7 +18,7 @@ export interface SourceFile {
 export function sources(...folders: readonly string[]): SourceFile[] {
 	return folders.flatMap((folder) =>
 		readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-			.filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+			.filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
 			.map((entry) => read(join(entry.parentPath, entry.name))),
 	);
 }

@@ -67,6 +67,7 @@ test("every variable reaches the configuration", () => {
 		MUSTER_MASTER_KEY: Buffer.alloc(32, 7).toString("base64"),
 		MUSTER_OIDC_ISSUER: "https://login.example.net/",
 		MUSTER_OIDC_AUDIENCE: "muster",
+		MUSTER_OIDC_CLIENT_ID: "muster-dashboard",
 		MUSTER_SHARED_SECRET: secretText,
 		MUSTER_AUTO_ENROLLMENT_KEY: secretText,
 		MUSTER_EXTERNAL_WORKERS: "off",
@@ -99,7 +100,7 @@ test("every variable reaches the configuration", () => {
 		metricsListen: { hostname: "127.0.0.1", port: 0 },
 		publicUrl: "https://muster.example.net",
 		serverAddr: "100.64.0.1:7480",
-		oidc: { issuer: "https://login.example.net/", audience: "muster" },
+		oidc: { issuer: "https://login.example.net/", audience: "muster", clientId: "muster-dashboard" },
 		externalWorkers: false,
 		heartbeatSeconds: 5,
 		staleSeconds: 30,
@@ -196,6 +197,7 @@ describe("wrong values", () => {
 	test("half of a pair is refused", () => {
 		expect(problemsOf({ MUSTER_OIDC_ISSUER: "https://a.example" })[0]).toContain("MUSTER_OIDC_AUDIENCE is not given");
 		expect(problemsOf({ MUSTER_OIDC_AUDIENCE: "a" })[0]).toContain("MUSTER_OIDC_ISSUER is not given");
+		expect(problemsOf({ MUSTER_OIDC_CLIENT_ID: "a" })[0]).toContain("MUSTER_OIDC_ISSUER is not given");
 		expect(problemsOf({ DATABASE_DIRECT_URL: "postgres://a/b" })[0]).toContain("DATABASE_URL is not given");
 	});
 });
