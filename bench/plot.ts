@@ -11,7 +11,7 @@ export function plot(points: readonly LoadPoint[]): string {
 		panel(points, "p99, milliseconds", ({ p99 }) => p99, width + margin),
 	];
 	const total = 2 * width + 3 * margin;
-	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${total} ${height + 2 * margin}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>${panels.join("")}</svg>\n`;
+	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${total} ${height + 2 * margin}" font-family="sans-serif" font-size="12" role="img" aria-label="Enrollments a second and p99 against clients"><title>Enrollments a second and p99 against clients</title><rect width="100%" height="100%" fill="#fff"/>${panels.join("")}</svg>\n`;
 }
 
 function panel(points: readonly LoadPoint[], title: string, value: (point: LoadPoint) => number, left: number): string {

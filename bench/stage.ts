@@ -81,7 +81,7 @@ export async function makeKeys(server: Muster): Promise<Keys> {
 			rotateSiteKey(siteCode: $code) { secret }
 			createEnrollmentKey(input: $key) { secret }
 			configureAutoEnrollment(input: $auto) { autoEnrollment { enabled } } }`,
-		{ code: siteCode, key: { name: "bench", siteCode }, auto: { enabled: true, enrollmentSecret: secret } },
+		{ code: siteCode, key: { name: "bench", siteCode, maxUses: 1_000_000 }, auto: { enabled: true, enrollmentSecret: secret } },
 	);
 	return {
 		siteCode,

@@ -16,6 +16,8 @@ const backoff: Backoff = { baseMs: 1_000, capMs: 60_000 };
 /** A ping or a heartbeat that is unanswered for so long means the peer is gone (RUNTIME.md, 6). */
 const pongMs = 15_000;
 const beatReplyMs = 30_000;
+/** A cable that was pulled leaves a connection opening for minutes: as long as the system, or the mesh, tries (127 s seen). */
+const openMs = 20_000;
 const heartbeatSecondsDefault = 15;
 /** A server cannot make a worker spin, or fall silent for good. */
 const heartbeatSeconds = { min: 0.05, max: 3_600 };
@@ -29,7 +31,7 @@ export function startLoop(deps: LoopDeps, work: Assignment): Loop {
 	return loop;
 }
 
-type WaitName = "due" | "pong" | "reply" | "deadline" | "lock";
+type WaitName = "due" | "open" | "pong" | "reply" | "deadline" | "lock";
 type StoreEffect = Extract<Effect, { readonly kind: "store" }>;
 
 class MachineLoop implements Loop {
@@ -152,7 +154,7 @@ class MachineLoop implements Loop {
 		const socket = this.#socket;
 		this.#socket = undefined;
 		this.#deps.hostWork?.down();
-		this.#calm("due", "pong", "reply");
+		this.#calm("due", "open", "pong", "reply");
 		await socket?.close();
 	}
 
@@ -170,15 +172,18 @@ class MachineLoop implements Loop {
 	#open(endpoint: Endpoint): void {
 		const { clock, openSocket, hostWork } = this.#deps;
 		const known = this.#known();
+		this.#wait("open", openMs, () => this.#socket?.terminate());
 		const socket = openSocket(endpoint, known.credential, this.#work.nameFor(known), {
 			opened: () => {
+				this.#calm("open");
+				this.#mesh.reached();
 				this.#dispatch({ kind: "opened", nowMs: clock.monotonic() });
 				hostWork?.up(socket);
 			},
 			closed: (end) => {
 				this.#socket = undefined;
 				hostWork?.down();
-				this.#calm("due", "pong", "reply");
+				this.#calm("due", "open", "pong", "reply");
 				this.#dispatch({ kind: "closed", ...end, nowMs: clock.monotonic() });
 			},
 			pinged: () => this.#wait("pong", pongMs, () => this.#socket?.terminate()),

@@ -111,6 +111,11 @@ export class Daemon {
 		this.#spawn();
 	}
 
+	/** Ends it, so that it is started again. */
+	renew(): void {
+		if (this.#child !== undefined && !this.#stopping) endGroup(this.#child);
+	}
+
 	/** Ends it; resolves once it is gone. */
 	async stop(): Promise<void> {
 		this.#stopping = true;

@@ -40,6 +40,8 @@ export interface Mesh {
 	 * that is nobody's would be sought on the open network, with the credential.
 	 */
 	route(endpoint: Endpoint): Promise<Endpoint | { readonly why: string }>;
+	/** The server was reached by the route last given. */
+	reached(): void;
 	/** As of the last look; undefined before the first. */
 	vitals(): MeshVitals | undefined;
 	figures(): MeshFigures | undefined;
@@ -54,6 +56,7 @@ export const noMesh: Mesh = {
 	checkTools: () => undefined,
 	join: () => Promise.reject(new Error("Cannot join a mesh: none is set up")),
 	route: (endpoint) => Promise.resolve(endpoint),
+	reached() {},
 	vitals: () => undefined,
 	figures: () => undefined,
 	onLost() {},

@@ -1,18 +1,16 @@
 /** This host's place on the mesh: starts the client, joins, watches, and says how the server is reached through it (H5, H7). */
-import { join } from "node:path";
 import type { Clock } from "../src/lib/clock.ts";
 import type { Log } from "../src/lib/log.ts";
 import type { Random } from "../src/lib/random.ts";
-import { exitCodes } from "../src/protocol/codes.ts";
 import type { Endpoint } from "./address.ts";
 import type { MeshConfig } from "./config-mesh.ts";
-import { type Disk, makePrivateDir } from "./disk.ts";
+import type { Disk } from "./disk.ts";
 import type { MeshVitals } from "./facts.ts";
-import { Fatal, reasonOf } from "./fatal.ts";
 import type { IdentityStore } from "./identity.ts";
 import { type Lock, type Processes, takeLock } from "./lock.ts";
 import { type MeshApi, meshApi } from "./mesh-api.ts";
-import { Daemon, daemonSocket } from "./mesh-daemon.ts";
+import { Daemon } from "./mesh-daemon.ts";
+import { meshDirOf, meshSocketOf, prepareMeshDir } from "./mesh-dir.ts";
 import { readMark, writeMark } from "./mesh-mark.ts";
 import { type MeshStatus, type Move, nextMove, type Standing, standingOf } from "./mesh-status.ts";
 import { findTools, type MeshTools, toolEnv } from "./mesh-tools.ts";
@@ -39,18 +37,11 @@ const joinMs = 30_000;
 const watchMs = 5_000;
 /** A login that seems gone is looked at so often before it is believed. */
 const believedLooks = 3;
-/** Linux's limit for the path of a socket, less its end. */
-const socketPathMax = 107;
-
-/** Where the mesh client of this configuration keeps its login. */
-export function meshDirOf(config: MeshConfig, stateDir: string): string {
-	return config.stateDir ?? join(stateDir, "mesh");
-}
-
-/** The socket of the client that this configuration uses. */
-export function meshSocketOf(config: MeshConfig, meshDir: string): string {
-	return config.mode === "host" ? config.socket : daemonSocket(meshDir);
-}
+/**
+ * A client of a node that was deleted may say `Running` for as long as its connection to the control server lasts (Headscale 0.29.2: more than four
+ * minutes); a new one asks at its start. So one that has not led to the server for so long is started anew, ever more rarely.
+ */
+const renewMs = { first: 60_000, max: 1_800_000 } as const;
 
 /** Prepares the mesh; nothing is looked for, started or written before `join`. */
 export function openMesh(deps: MeshDeps, config: MeshConfig, stateDir: string, store: MeshStore): Mesh {
@@ -73,6 +64,8 @@ class ClientMesh implements Mesh {
 	#failures = 0;
 	#lost = 0;
 	#outsideLooks = 0;
+	/** Since when no connection came about, and after how long the client is started anew. */
+	#unreached: { readonly sinceMs: number; readonly renewAfterMs: number } | undefined;
 	#calmWatch: (() => void) | undefined;
 	#tellLost: (why: string) => void = () => {};
 
@@ -131,7 +124,12 @@ class ClientMesh implements Mesh {
 	async route(endpoint: Endpoint): Promise<Endpoint | { readonly why: string }> {
 		// Not asked to join: how a mesh address is reached is this host's own affair.
 		if (this.#plan === undefined) return endpoint;
+		this.#renewIfStuck();
 		return routeOver(this.#api, endpoint, { mode: this.#config.mode, proxy: this.#daemon?.proxy, silent: this.#silent() });
+	}
+
+	reached(): void {
+		this.#unreached = undefined;
 	}
 
 	vitals(): MeshVitals | undefined {
@@ -172,17 +170,7 @@ class ClientMesh implements Mesh {
 	}
 
 	#prepareDir(): void {
-		const socket = daemonSocket(this.#dir);
-		if (Buffer.byteLength(socket) > socketPathMax) {
-			const why = `its socket "${socket}" would have a path of more than ${socketPathMax} bytes, give a shorter one with MUSTER_MESH_STATE_DIR`;
-			throw new Fatal(exitCodes.config, `Cannot use the mesh state directory "${this.#dir}": ${why}`);
-		}
-		try {
-			makePrivateDir(this.#dir);
-		} catch (error) {
-			const why = `${reasonOf(error)}; give the worker's user a writable one with MUSTER_MESH_STATE_DIR`;
-			throw new Fatal(exitCodes.cannotCreate, `Cannot write the mesh state directory "${this.#dir}": ${why}`, { cause: error });
-		}
+		prepareMeshDir(this.#dir);
 		this.#lock ??= takeLock(this.#deps, this.#dir);
 	}
 
@@ -260,6 +248,17 @@ class ClientMesh implements Mesh {
 			return this.#tellLost(whyLost(this.#plan.controlUrl, status, this.#dir));
 		}
 		this.#watch();
+	}
+
+	#renewIfStuck(): void {
+		const nowMs = this.#deps.clock.monotonic();
+		this.#unreached ??= { sinceMs: nowMs, renewAfterMs: renewMs.first };
+		const { sinceMs, renewAfterMs } = this.#unreached;
+		if (this.#daemon === undefined || nowMs - sinceMs < renewAfterMs) return;
+		const why = `it has not led to the server for ${Math.round((nowMs - sinceMs) / 1_000)} s: a new one asks the mesh whether it still knows this host`;
+		this.#deps.log.warn("mesh.client_renewed", { why });
+		this.#unreached = { sinceMs: nowMs, renewAfterMs: Math.min(renewMs.max, renewAfterMs * 2) };
+		this.#daemon.renew();
 	}
 
 	#standing(status: MeshStatus): Standing {

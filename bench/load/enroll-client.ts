@@ -20,6 +20,8 @@ export interface EnrollLoad {
 		| { readonly siteKey: { readonly siteCode: string; readonly key: string } }
 		| { readonly enrollmentKey: string }
 		| { readonly autoSecret: string };
+	/** Asks in other words (a blank more), so that the general pipeline answers. */
+	readonly general?: boolean;
 	/** X25519 public key: replies are sealed to it. */
 	readonly replyKey?: string;
 	/** Requests a second with a wrong key beside the others, on connections of their own. */
@@ -51,7 +53,7 @@ let asked = 0;
 function requestOf(load: EnrollLoad): () => string {
 	const { credential, replyKey } = load;
 	const tail = replyKey === undefined ? "" : `,"replyKey":${JSON.stringify(replyKey)}`;
-	const head = `{"query":${JSON.stringify(enrollDocument)},"variables":{"input":{"enrollmentId":"`;
+	const head = `{"query":${JSON.stringify(load.general === true ? `${enrollDocument} ` : enrollDocument)},"variables":{"input":{"enrollmentId":"`;
 	const http = `POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:${load.port}\r\nContent-Type: application/json\r\nAccept: application/graphql-response+json, application/json\r\nContent-Length: `;
 	return () => {
 		const number = (++asked).toString(16).padStart(16, "0");

@@ -129,7 +129,7 @@ export async function countCommands(sql: Sql, tenantId: string, filter: CommandF
 /** Sealed parameters of commands that have not ended; `lock` holds the rows for the one who seals them anew. */
 export async function sealedParams(tx: Tx, lock: boolean): Promise<{ readonly id: string; readonly sealed: string }[]> {
 	const rows = await tx`
-		select id, params_sealed as sealed from commands where params_sealed is not null ${lock ? tx`for no key update` : tx``}`;
+		select id, params_sealed as sealed from commands where ended_at is null and params_sealed is not null ${lock ? tx`for no key update` : tx``}`;
 	return parseRows(v.object({ id: v.string(), sealed: v.string() }), rows);
 }
 

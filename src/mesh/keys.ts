@@ -56,7 +56,7 @@ export async function giveBack(deps: Pick<Deps, "db" | "log">, id: string): Prom
 
 /** For the worker: nothing of the mesh's own words, which are the operators'. */
 const failures: Record<MeshFault["kind"], string> = {
-	unavailable: "The mesh does not answer: the token is untouched, try again",
+	unavailable: "The mesh is down or has too much to do: the token is untouched, try again",
 	refused: "The mesh refused to give out a key, the server's log tells why: the token is untouched, try again",
 	"not-asked": "The mesh is down or has too much to do: the token is untouched, try again",
 };

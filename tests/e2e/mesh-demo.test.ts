@@ -28,7 +28,9 @@ test.skipIf(tailscaleMissing !== undefined || headscaleBinaries.length === 0)(
 test("the demo of the mesh says what is missing, and the commands that install it", () => {
 	const found = findParts({ PATH: "" }, []);
 
-	expect(found).toEqual({ missing: expect.stringMatching(/headscale and tailscale and tailscaled are not installed[\s\S]*go install[\s\S]*@v/) });
+	expect(found).toEqual({
+		missing: expect.stringMatching(/headscale and tailscale and tailscaled are not installed[\s\S]*go install[\s\S]*@v/),
+	});
 	expect(findParts({ TEST_HEADSCALE_BINARIES: process.execPath, MUSTER_TAILSCALE: process.execPath }, [])).toEqual({
 		missing: expect.stringContaining("tailscaled is not installed"),
 	});

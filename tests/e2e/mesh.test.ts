@@ -138,7 +138,9 @@ describe.skipIf(missing !== undefined).each([...binaries])("with $name", ({ path
 		testMs,
 	);
 
-	test.skipIf(path !== headscaleBinaries[0]?.path)(
+	// Nothing in it depends on Headscale's version: with the first alone.
+	const once = path === (binaries[0]?.path ?? "") ? test : () => {};
+	once(
 		"H7: with a device, and with the host's own client, it is the same; workers beside each other have no port in common",
 		async () => {
 			using one = new Machine();

@@ -83,7 +83,7 @@ test(
 function copyWorkerSources(to: string): void {
 	for (const path of ["worker", "src/engine", "src/lib", "src/protocol", "package.json", "tsconfig.json"])
 		cpSync(join(root, path), join(to, path), { recursive: true });
-	for (const name of ["graphql-ws", "valibot", "@hpke", "@logtape", "smol-toml"]) {
+	for (const name of ["graphql-ws", "valibot", "@hpke", "@logtape", "smol-toml", "ipaddr.js"]) {
 		mkdirSync(join(to, "node_modules"), { recursive: true });
 		cpSync(join(root, "node_modules", name), join(to, "node_modules", name), { recursive: true, dereference: true });
 	}

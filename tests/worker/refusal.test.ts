@@ -215,6 +215,7 @@ test(
 			reporting: null,
 			lastHeartbeat: null,
 			docker: null,
+			mesh: null,
 			trouble: null,
 		});
 	},

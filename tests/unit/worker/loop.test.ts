@@ -37,6 +37,19 @@ test("H9: a refused heartbeat is tried again at the usual interval, on the same 
 	expect(world.socket.beats).toHaveLength(2);
 });
 
+test("H9: a connection that does not open is given up and dialled again, also where the system would wait for minutes; one that opened is not", async () => {
+	const world = new World();
+	world.start();
+	await world.time.pass(22_000);
+	expect(world.sockets[0]?.terminated).toBe(true);
+	expect(world.sockets).toHaveLength(2);
+	world.socket.listener.opened();
+	await world.time.pass(60_000);
+
+	expect(world.socket.terminated).toBe(false);
+	expect(world.sockets).toHaveLength(2);
+});
+
 test.each(["a ping", "a heartbeat"] as const)("H9: a peer that leaves %s unanswered is cut off and dialled again", async (what) => {
 	const world = new World();
 	world.start();
