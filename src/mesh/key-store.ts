@@ -125,7 +125,7 @@ export async function recordStep(sql: Sql, key: Pick<ClaimedKey, "id" | "attempt
 			await sql`delete from mesh_keys where ${mine}`;
 			return;
 		case "ended":
-			await sql`update mesh_keys set state = 'ended', next_attempt_at = now() where ${mine} and state in ('ending', 'held')`;
+			await sql`update mesh_keys set state = 'ended', next_attempt_at = now() + interval '1 second' where ${mine} and state in ('ending', 'held')`;
 			return;
 		case "again":
 			await sql`update mesh_keys set next_attempt_at = now() + ${step.afterMs}::double precision * interval '1 millisecond' where ${mine}`;
