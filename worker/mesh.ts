@@ -18,7 +18,7 @@ import type { Mesh, MeshAnswer, MeshFigures, MeshPlan } from "./mesh-port.ts";
 import { routeOver } from "./mesh-route.ts";
 import { bringUp } from "./mesh-up.ts";
 import { sameUrl, whyLost, whyNot, whySilent, whyWaiting } from "./mesh-words.ts";
-import type { Timers } from "./timers.ts";
+import { pause, type Timers } from "./timers.ts";
 
 export type MeshDeps = {
 	readonly disk: Disk;
@@ -116,7 +116,7 @@ class ClientMesh implements Mesh {
 				}
 				why = whyWaiting(status, plan.controlUrl);
 			}
-			await this.#pause(signal);
+			await pause(this.#deps.timers, lookMs, signal);
 		}
 		return { kind: "failed", why };
 	}
@@ -267,12 +267,5 @@ class ClientMesh implements Mesh {
 
 	#silent(): string {
 		return whySilent(this.#config, this.#daemon?.lastLine ?? "");
-	}
-
-	#pause(signal: AbortSignal): Promise<void> {
-		const { promise, resolve } = Promise.withResolvers<void>();
-		const calm = this.#deps.timers.after(lookMs, resolve);
-		signal.addEventListener("abort", () => resolve(), { once: true });
-		return promise.finally(calm);
 	}
 }

@@ -11,3 +11,15 @@ export const systemTimers: Timers = {
 		return () => clearTimeout(timer);
 	},
 };
+
+/** Waits so long, or until the signal comes; leaves nothing behind at either, however often it is called with one signal. */
+export async function pause(timers: Timers, delayMs: number, signal: AbortSignal): Promise<void> {
+	if (signal.aborted) return;
+	const { promise, resolve } = Promise.withResolvers<void>();
+	const wake = () => resolve();
+	signal.addEventListener("abort", wake, { once: true });
+	const calm = timers.after(delayMs, wake);
+	await promise;
+	calm();
+	signal.removeEventListener("abort", wake);
+}

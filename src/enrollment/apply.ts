@@ -80,7 +80,7 @@ function admit(
 	const worker = enrolledWorker(world, request, old, now);
 	const host = enrolledHost(world, request, worker, now);
 	const view: WorkerView = { ...worker, hostId: host.id };
-	if (worker.hostId !== null && worker.hostId !== host.id) detachHost(world, worker.hostId);
+	if (worker.hostId !== null && worker.hostId !== host.id) detachHost(world, worker.hostId, host.id);
 	storeWorker(world, view, old === undefined);
 	storeHost(world, host);
 	addCredential(world, request, worker.id, now);

@@ -58,6 +58,8 @@ export interface Changes {
 	/** Mesh keys that are given out, and those that they take the place of. */
 	readonly meshHeld: Map<string, HeldKey>;
 	readonly meshReplaced: Set<string>;
+	/** Hosts whose worker became another host's, with that one's id: the machine's nodes on the mesh go with it. */
+	readonly meshMoved: Map<string, string>;
 	readonly priors: Map<string, PriorRecord>;
 	readonly uses: Map<string, KeyUse>;
 	readonly attempts: AttemptRecord[];
@@ -79,6 +81,7 @@ export function noChanges(): Changes {
 		replaced: new Set(),
 		meshHeld: new Map(),
 		meshReplaced: new Set(),
+		meshMoved: new Map(),
 		priors: new Map(),
 		uses: new Map(),
 		attempts: [],

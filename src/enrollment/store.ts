@@ -147,7 +147,9 @@ async function write(tx: Tx, changes: Changes): Promise<void> {
 		record(tx, changes.audit),
 		raiseAlerts(tx, changes.alerts),
 		append(tx, changes.events),
-		holdKeys(tx, [...changes.meshHeld.values()], [...changes.meshReplaced]).then(expect("mesh_keys", changes.meshHeld.size)),
+		holdKeys(tx, [...changes.meshHeld.values()], [...changes.meshReplaced], changes.meshMoved).then(
+			expect("mesh_keys", changes.meshHeld.size),
+		),
 	]);
 }
 

@@ -30,8 +30,15 @@ export function storeHost(world: World, host: HostRecord): void {
 	if (visible) world.changes.events.push({ tenantId: host.tenantId, event: { kind: "host", host } });
 }
 
-/** Leaves a host without a worker: its worker goes on as another host. It waits for a new token, or to be deleted. */
-export function detachHost(world: World, hostId: string): void {
+/**
+ * Leaves a host without a worker: its worker goes on as the host `toId`. It waits for a new token, or to be deleted, and then must not take the
+ * worker's node with it: the keys that the machine joined with are the other host's from now on.
+ */
+export function detachHost(world: World, hostId: string, toId: string): void {
+	const { meshMoved, meshHeld } = world.changes;
+	for (const [from, to] of meshMoved) if (to === hostId) meshMoved.set(from, toId);
+	meshMoved.set(hostId, toId);
+	for (const [id, key] of meshHeld) if (key.hostId === hostId) meshHeld.set(id, { ...key, hostId: toId });
 	const host = world.hosts.get(hostId);
 	if (host !== undefined) storeHost(world, { ...host, workerId: null, state: "PENDING", lastKnownState: "PENDING", monitoringSince: null });
 }

@@ -17,7 +17,7 @@ import { type HostRecord, waitingHost } from "./host.ts";
 import { installSnippet, type SnippetFormat, snippetFormats } from "./snippet.ts";
 import { deleteHostRow, hostsByIds, lockHosts, lockNameOfHost, saveHosts } from "./store.ts";
 
-type Tools = Pick<Deps, "db" | "clock" | "mintId" | "random" | "settings">;
+type Tools = Pick<Deps, "db" | "clock" | "mintId" | "random" | "settings" | "mesh">;
 
 /** A host with the token that lets its worker in, shown once. */
 export interface OnboardedHost {
@@ -129,7 +129,7 @@ export async function deleteHost(deps: Tools, operator: OperatorPrincipal, id: s
 }
 
 async function giveToken(
-	{ random, mintId, settings }: Pick<Deps, "random" | "mintId" | "settings">,
+	{ random, mintId, settings, mesh }: Pick<Deps, "random" | "mintId" | "settings" | "mesh">,
 	tx: Tx,
 	host: HostRecord,
 	snippetFormat: SnippetFormat,
@@ -157,6 +157,7 @@ async function giveToken(
 		token: token.text,
 		sharedSecret: settings.sharedSecret?.reveal() ?? null,
 		nodeName: host.name,
+		mesh: mesh.provider !== "none",
 	});
 	return { key, secret: token.text, snippet };
 }

@@ -12,6 +12,8 @@ export interface SnippetFacts {
 	/** Null when the server has none: the snippet then says what to do first. */
 	readonly sharedSecret: string | null;
 	readonly nodeName: string;
+	/** Whether the server lets its hosts onto a mesh. */
+	readonly mesh: boolean;
 }
 
 /** The image that the worker's Dockerfile builds. */
@@ -27,6 +29,8 @@ export function installSnippet(format: SnippetFormat, facts: SnippetFacts): stri
 		["MUSTER_ENROLL_TOKEN", facts.token],
 		["MUSTER_SHARED_SECRET", facts.sharedSecret ?? ""],
 		["MUSTER_NODE_NAME", facts.nodeName],
+		// The worker's default, said aloud: then a host without Tailscale is told before its one-use token is spent (H7).
+		...(facts.mesh ? [["MUSTER_MESH_MODE", "userspace"] as const] : []),
 	];
 	const lines = facts.sharedSecret === null ? [notConfigured] : [];
 	switch (format) {

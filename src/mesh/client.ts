@@ -17,6 +17,8 @@ export interface CallOptions {
 	readonly deadlineMs: number;
 }
 
+/** What the message of a refusal that Headscale gave a reason for begins with. */
+export const ownWord = "Headscale refused";
 /** Ten thousand nodes are about 15 MB. */
 const answerBytesMax = 64 * 1024 * 1024;
 
@@ -59,7 +61,7 @@ export async function call(endpoint: Endpoint, path: string, options: CallOption
 		});
 	const said = problemText(text);
 	if (said !== undefined && status !== 502 && status !== 503 && status !== 504)
-		throw new MeshFault("refused", `Headscale refused (${status}): ${said}`, { status });
+		throw new MeshFault("refused", `${ownWord} (${status}): ${said}`, { status });
 	throw new MeshFault(status < 500 ? "refused" : "unavailable", `Headscale answered ${status}`, { status });
 }
 

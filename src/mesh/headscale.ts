@@ -7,7 +7,7 @@ import { Secret } from "../lib/secret.ts";
 import { singleFlight } from "../lib/single-flight.ts";
 import type { Metrics, MeshCall } from "../metrics/port.ts";
 import { admit, answered, type Breaker, closed, failed, withdrawn } from "./breaker.ts";
-import { call, type CallOptions } from "./client.ts";
+import { call, type CallOptions, ownWord } from "./client.ts";
 import {
 	type Dialect,
 	type DialectUser,
@@ -191,8 +191,9 @@ export function openHeadscale(config: HeadscaleConfig, tools: Tools, patience: P
 		}
 	}
 
+	/** Headscale's own word that it is not there: a page of a proxy may have the same status. */
 	const isGone = (error: unknown) =>
-		error instanceof MeshFault && error.kind === "refused" && (error.status === 404 || /not found/i.test(error.message));
+		error instanceof MeshFault && error.message.startsWith(ownWord) && (error.status === 404 || /not found/i.test(error.message));
 
 	return {
 		provider: "headscale",

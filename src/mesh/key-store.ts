@@ -52,8 +52,22 @@ export interface HeldKey {
 	readonly hostId: string;
 }
 
-/** Gives keys out, and ends those that they replace. The caller holds the lock on the ones given out. Returns how many were given out. */
-export async function holdKeys(tx: Tx, held: readonly HeldKey[], replaced: readonly string[]): Promise<number> {
+/**
+ * Gives keys out, and ends those that they replace; those that were given to hosts of `moved` are the hosts' there from now on. The caller holds
+ * the lock on the ones given out and on the hosts. Returns how many were given out.
+ */
+export async function holdKeys(
+	tx: Tx,
+	held: readonly HeldKey[],
+	replaced: readonly string[],
+	moved: ReadonlyMap<string, string>,
+): Promise<number> {
+	if (moved.size > 0) {
+		const moves = [...moved].map(([from, to]) => ({ from, to }));
+		await tx`
+			update mesh_keys k set host_id = r."to" from jsonb_to_recordset(${tx.json(moves)}) as r ("from" text, "to" text)
+			where k.host_id = r."from" and k.held_at is not null`;
+	}
 	if (replaced.length > 0) {
 		await tx`update mesh_keys set state = 'ending', next_attempt_at = now() where id = any (${[...replaced]}::text[]) and state in ('minted', 'held')`;
 	}
@@ -111,7 +125,7 @@ export async function recordStep(sql: Sql, key: Pick<ClaimedKey, "id" | "attempt
 			await sql`delete from mesh_keys where ${mine}`;
 			return;
 		case "ended":
-			await sql`update mesh_keys set state = 'ended', next_attempt_at = now() where ${mine} and state in ('ending', 'held')`;
+			await sql`update mesh_keys set state = 'ended', next_attempt_at = now() + interval '1 second' where ${mine} and state in ('ending', 'held')`;
 			return;
 		case "again":
 			await sql`update mesh_keys set next_attempt_at = now() + ${step.afterMs}::double precision * interval '1 millisecond' where ${mine}`;

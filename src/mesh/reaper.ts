@@ -30,8 +30,9 @@ export function stepAfter(key: ClaimedKey, seen: Seen, now: number): KeyStep {
 	if (!key.wasHeld) return { kind: "forget" };
 	if (!key.hostGone) return { kind: "ended" };
 	if (seen.removed === undefined) return later;
-	// A machine may have shown the key a moment before it was ended, and be listed a moment later: looked at twice at least.
-	return seen.removed > 0 || key.attempts < 2 ? { kind: "again", afterMs: 1_000 } : { kind: "forget" };
+	if (seen.removed > 0) return { kind: "again", afterMs: 1_000 };
+	// A machine may have shown the key a moment before it was ended, and be listed a moment later: looked at once more after it is known to be ended.
+	return key.ended ? { kind: "forget" } : { kind: "ended" };
 }
 
 /** One bounded step; several servers may do it at once. Returns how many keys it looked at. */

@@ -60,6 +60,18 @@ describe.each(runtimeNames)("a server with a mesh on %s", (runtime) => {
 		...(replyKey === undefined ? {} : { replyKey }),
 	});
 
+	test("H7: the install snippets ask for the mesh by name, so that a host without Tailscale is told before its token is spent", async () => {
+		const { server } = there();
+		const query = (call: string) => `mutation ($of: %, $format: SnippetFormat) { made: ${call} { snippet host { id } } }`;
+		for (const format of ["DOCKER", "SHELL", "COMPOSE"]) {
+			const create = query("createHost(input: $of, format: $format)").replace("%", "CreateHostInput!");
+			const { made } = await asAdmin(server, create, { of: { name: `host-${hex(6)}` }, format });
+			expect(made.snippet).toMatch(/MUSTER_MESH_MODE(='userspace'|: "userspace")/);
+			const again = query("regenerateHostToken(id: $of, format: $format)").replace("%", "ID!");
+			expect((await asAdmin(server, again, { of: made.host.id, format })).made.snippet).toMatch(/MUSTER_MESH_MODE/);
+		}
+	});
+
 	test("H6: the reply has the sealed mesh key, the control URL workers are told, and this server's mesh address; the worker can read it", async () => {
 		const { server } = there();
 		const pair = await generateReplyKey();

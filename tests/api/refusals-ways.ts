@@ -37,6 +37,7 @@ export const meshDownEnv = {
 	MUSTER_HEADSCALE_URL: "http://127.0.0.1:1",
 	MUSTER_HEADSCALE_API_KEY: "an API key of these tests",
 	MUSTER_HEADSCALE_USER: "muster",
+	MUSTER_SERVER_ADDR: "100.64.0.1:7480",
 } as const;
 
 /** A server and its database. */

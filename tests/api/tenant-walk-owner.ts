@@ -25,6 +25,7 @@ export const walkEnv = (mesh: FakeHeadscale) => ({
 	MUSTER_HEADSCALE_URL: mesh.url,
 	MUSTER_HEADSCALE_API_KEY: mesh.apiKey,
 	MUSTER_HEADSCALE_USER: mesh.user,
+	MUSTER_SERVER_ADDR: "100.64.0.1:7480",
 });
 
 // The secret that tests/support/muster.ts gives to every server.

@@ -5,7 +5,7 @@ import { deleteHost } from "../../src/hosts/onboarding.ts";
 import { nodesOf } from "../../src/mesh/nodes.ts";
 import { meshWatch } from "../../src/mesh/watch.ts";
 import { backends, usableKeys } from "../support/mesh/backends.ts";
-import { admin, rowCount } from "../support/pipeline.ts";
+import { admin, hex, rowCount } from "../support/pipeline.ts";
 import { until } from "../support/until.ts";
 import { ageKeys, inputFor, letIn, meshStage, newHost, reapedTo, send } from "./stage.ts";
 
@@ -60,6 +60,23 @@ describe.each(backends.filter(({ name }) => name.startsWith("fake")))("nodes on 
 		await reapedTo(stage, await usableKeys(stage.backend), stage.right);
 		expect(await listed()).not.toContain(gone.nodeId);
 		expect(await listed()).toContain(stays.nodeId);
+	});
+
+	test("a machine that moved to another host keeps its node: it stays a member when the host it left is deleted, and goes with the new one", async () => {
+		const machineUid = `uid-${hex(8)}`;
+		const [left, taken] = [await newHost(stage), await newHost(stage)];
+		const { mesh } = letIn(await send(stage.left, inputFor(left, { machineUid })));
+		const node = stage.backend.join?.(mesh?.authKey ?? "", left.name);
+		// It is the machine that is known, under the other host's name: a client that is a member needs no other key.
+		const input = inputFor(taken, { machineUid });
+		expect(letIn(await send(stage.left, { ...input, worker: { ...input.worker, hostname: left.name } })).hostId).toBe(taken.id);
+		await deleteHost(stage.left.deps, admin, left.id);
+		await reapedTo(stage, await usableKeys(stage.backend));
+		expect(await listed()).toContain(node?.nodeId as never);
+		expect((await nodesOf(stage.left.deps, admin.tenantId)).find(({ listed: its }) => its?.id === node?.nodeId)?.hostId).toBe(taken.id);
+		await deleteHost(stage.left.deps, admin, taken.id);
+		await reapedTo(stage, (await usableKeys(stage.backend)) - 1);
+		expect(await listed()).not.toContain(node?.nodeId as never);
 	});
 
 	test("a host whose worker never joined leaves no key that lets it in later", async () => {

@@ -163,6 +163,29 @@ describe.each(backends)("the mesh on $name", ({ start }) => {
 	});
 });
 
+test("H6: a 404 of something before Headscale is no word of it: the key counts as valid still, and the node as there", async () => {
+	const between = Bun.serve({
+		port: 0,
+		hostname: "127.0.0.1",
+		fetch(request) {
+			const { pathname } = new URL(request.url);
+			if (pathname === "/version") return Response.json({ version: "v0.29.2" });
+			if (pathname === "/api/v1/user") return Response.json({ users: [{ id: "1", name: "muster" }] });
+			return new Response("<h1>Not Found</h1>", { status: 404 });
+		},
+	});
+	const url = `http://127.0.0.1:${between.port}`;
+	const tools = { clock: systemClock, log: silentLog, metrics: createMetrics({ process: false }) };
+	const mesh = openHeadscale({ url, publicUrl: url, apiKey: new Secret("an API key"), user: "muster", tags: [] }, tools);
+	try {
+		expect(await failureOf(mesh.expire([{ remoteId: "1", expiration: expiration() }]))).toMatchObject({ status: 404 });
+		expect(await failureOf(mesh.removeNode("1"))).toMatchObject({ status: 404 });
+	} finally {
+		await mesh.close();
+		await between.stop(true);
+	}
+});
+
 test.skipIf(realBinaries.length < 2)("H7: the same suite ran against real Headscales of at least two versions", () => {
 	expect(new Set(backends.map(({ name }) => name).filter((name) => name.startsWith("real"))).size).toBeGreaterThanOrEqual(2);
 });

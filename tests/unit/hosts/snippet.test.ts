@@ -13,6 +13,7 @@ const facts: fc.Arbitrary<SnippetFacts> = fc.record({
 	token: plain,
 	sharedSecret: plain,
 	nodeName: plain,
+	mesh: fc.boolean(),
 });
 
 /** The words that a program gets in a real shell. */
@@ -22,13 +23,14 @@ function wordsOf(script: string): string[] {
 }
 
 /** The variables that a snippet is to set. */
-function expected({ url, serverAddress, token, sharedSecret, nodeName }: SnippetFacts): Record<string, string> {
+function expected({ url, serverAddress, token, sharedSecret, nodeName, mesh }: SnippetFacts): Record<string, string> {
 	return {
 		MUSTER_URL: url,
 		...(serverAddress === null ? {} : { MUSTER_SERVER_ADDR: serverAddress }),
 		MUSTER_ENROLL_TOKEN: token,
 		MUSTER_SHARED_SECRET: sharedSecret ?? "",
 		MUSTER_NODE_NAME: nodeName,
+		...(mesh ? { MUSTER_MESH_MODE: "userspace" } : {}),
 	};
 }
 
@@ -77,7 +79,7 @@ describe("installSnippet", () => {
 	});
 
 	test("SHELL: a script that cannot be downloaded ends in an error, not in a shell that did nothing", () => {
-		const of = { url: "http://muster", serverAddress: null, token: "t", sharedSecret: "s", nodeName: "robot" };
+		const of = { url: "http://muster", serverAddress: null, token: "t", sharedSecret: "s", nodeName: "robot", mesh: false };
 		const run = spawnSync("sh", ["-c", `curl() { return 22; }\nsudo() { "$@"; }\n${installSnippet("SHELL", of)}`], { encoding: "utf8" });
 		expect([run.status, run.stderr]).toEqual([1, "The install script could not be downloaded\n"]);
 	});
@@ -94,7 +96,7 @@ describe("installSnippet", () => {
 	});
 
 	test("without a shared secret it says in a comment, before anything else, what to set on the server", () => {
-		const of = { url: "http://muster", serverAddress: null, token: "t", sharedSecret: null, nodeName: "robot" };
+		const of = { url: "http://muster", serverAddress: null, token: "t", sharedSecret: null, nodeName: "robot", mesh: false };
 		for (const format of ["DOCKER", "SHELL", "COMPOSE"] as const) {
 			const [first, second] = installSnippet(format, of).split("\n");
 			expect([first?.slice(0, 2), first?.includes("MUSTER_SHARED_SECRET"), second?.startsWith("#")]).toEqual(["# ", true, false]);

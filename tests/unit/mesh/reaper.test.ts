@@ -34,8 +34,9 @@ describe("a key that nobody holds is not forgotten before nobody can use it (H6)
 		["replaced and expired: its node may be there", held, { ...nothing, ended: true }, "ended"],
 		["its host is gone, the mesh is down", { ...gone, expiration: dead }, nothing, "again"],
 		["its host is gone, the key is not ended", gone, { ended: undefined, removed: 0 }, "again"],
-		["its host is gone, no node is seen at the first look", gone, { ended: true, removed: 0 }, "again"],
-		["its host is gone, no node is seen at the second look", { ...gone, attempts: 2 }, { ended: true, removed: 0 }, "forget"],
+		["its host is gone, no node is seen at the first look", gone, { ended: true, removed: 0 }, "ended"],
+		["the same, after an outage in which it was claimed in vain", { ...gone, attempts: 9 }, { ended: true, removed: 0 }, "ended"],
+		["its host is gone, no node is seen at the second look", { ...gone, ended: true, attempts: 2 }, { ended: true, removed: 0 }, "forget"],
 		["its host is gone, a node was removed: looked at again", { ...gone, attempts: 9 }, { ended: true, removed: 1 }, "again"],
 		["its host is gone after it was ended", { ...gone, ended: true, attempts: 3 }, { ended: undefined, removed: 0 }, "forget"],
 	];
