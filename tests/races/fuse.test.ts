@@ -153,3 +153,21 @@ test("a host whose queue people have filled is fused, given up and unfused all t
 	await unfuseHost(one.deps, admin, fused.hostId);
 	expect(await endOf(fused.hostId)).toBe("MONITORING ENDED UNFUSED, 1 revoked, 0 alerts");
 });
+
+test("a fusion that cannot be given up does not hold back the others' watchdog (H11)", async () => {
+	const [broken, other] = [await atLastStep(), await atLastStep()];
+	await expire(broken.hostId);
+	await expire(other.hostId);
+	await database.db.sql`update fusions set deadline_at = deadline_at - interval '1 h' where host_id = ${broken.hostId}`;
+	await database.db.sql`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$`;
+	await database.db.sql.unsafe(
+		`create trigger refuse before update on fusions for each row when (old.host_id = '${broken.hostId}') execute function refuse()`,
+	);
+	try {
+		expect(await expireFusions(one.deps)).toBe(1);
+		expect(await endOf(other.hostId)).toBe("MONITORING ENDED FAILED, 1 revoked, 1 alerts");
+	} finally {
+		await database.db.sql`drop trigger refuse on fusions`;
+	}
+	expect(await expireFusions(one.deps)).toBe(1);
+});
