@@ -15,6 +15,7 @@ import { saveState } from "../commands/store.ts";
 import type { Deps } from "../deps.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
 import { EngineError } from "../engine/error.ts";
+import { engineInfo } from "../engine/info.ts";
 import { append } from "../events/outbox.ts";
 import { within } from "../lib/within.ts";
 import { perform } from "./perform.ts";
@@ -93,7 +94,7 @@ async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn
 	const { sql } = deps.db;
 	const begun = await begin(deps, turn);
 	if (begun === undefined) return;
-	const { command, params, environmentId } = begun;
+	const { command, params, environmentId, engineId } = begun;
 	const cut = new AbortController();
 	const signal = AbortSignal.any([closing, cut.signal]);
 	const renewal = setInterval(() => {
@@ -111,9 +112,15 @@ async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn
 	try {
 		const engine = await connect(place, environmentId, signal);
 		const { id: commandId, kind } = command;
-		const result = await perform(engine, { commandId, kind, params, again: turn.runs > 1, signal, say: output.say });
-		await output.done();
-		end = { state: "SUCCEEDED", result };
+		const { id: found } = await engineInfo(engine, { signal });
+		if (found === engineId) {
+			const result = await perform(engine, { commandId, kind, params, again: turn.runs > 1, signal, say: output.say });
+			await output.done();
+			end = { state: "SUCCEEDED", result };
+		} else {
+			const message = `The host is fused to engine "${engineId}", and Portainer's agent is at engine "${found}": unfuse it and fuse it anew`;
+			end = { state: "FAILED", code: "not_fused", message };
+		}
 	} catch (error) {
 		end = endOf(signal.aborted ? signal.reason : error);
 	} finally {
@@ -127,11 +134,16 @@ async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn
 	});
 }
 
+/** A command that is under way, and what its host is fused to. */
+interface Begun {
+	readonly command: CommandRecord;
+	readonly params: unknown;
+	readonly environmentId: number;
+	readonly engineId: string | null;
+}
+
 /** Notes that the command is under way. Undefined when there is none to do: it ended, or ends here since its host's fusion is over. */
-async function begin(
-	deps: Deps,
-	turn: Run,
-): Promise<{ readonly command: CommandRecord; readonly params: unknown; readonly environmentId: number } | undefined> {
+async function begin(deps: Deps, turn: Run): Promise<Begun | undefined> {
 	const { tenantId, commandId } = turn;
 	return deps.db.tx(async (tx) => {
 		const command = await lockWithHost(tx, tenantId, commandId);
@@ -151,7 +163,7 @@ async function begin(
 			await saveState(tx, running);
 			await append(tx, [changed(running)]);
 		}
-		return { command: running, params, environmentId: fusion?.environmentId ?? 0 };
+		return { command: running, params, environmentId: fusion?.environmentId ?? 0, engineId: fusion?.engineId ?? null };
 	});
 }
 
