@@ -35,6 +35,8 @@ const runsMax = 8;
 const leaseSeconds = 30;
 /** Several times a lease: a turn is not lost to one slow answer of the database. It is also how soon a cancellation is seen. */
 const renewMs = 1_000;
+/** A turn that was not renewed for so long is given up: it must have ended before another server may take it. */
+const keptMs = (leaseSeconds - 5) * 1_000;
 /** The tunnel of an agent that was idle is opened by the first call, which may find it too slow. */
 const connects = { times: 3, afterMs: 1_000, eachMs: 30_000 };
 /** Numbers of output that one turn has: the next begins behind them. */
@@ -92,15 +94,22 @@ export function openFuseRunner(deps: Deps, hub: CommandHub): FuseRunner {
 /** One turn at a command, from its beginning to its end or until it is given back. */
 async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn: Run, closing: AbortSignal): Promise<void> {
 	const { sql } = deps.db;
+	let keptSince = deps.clock.monotonic();
 	const begun = await begin(deps, turn);
 	if (begun === undefined) return;
 	const { command, params, environmentId, engineId } = begun;
 	const cut = new AbortController();
 	const signal = AbortSignal.any([closing, cut.signal]);
 	const renewal = setInterval(() => {
+		const asked = deps.clock.monotonic();
 		if (deps.clock.now() >= command.deadlineAt) cut.abort(new Cut("expired"));
+		if (asked - keptSince >= keptMs && !cut.signal.aborted) {
+			deps.log.warn("fuse.turn_not_kept", { commandId: turn.commandId });
+			cut.abort(new Cut("lost"));
+		}
 		renewRun(sql, turn, leaseSeconds).then(
 			(held) => {
+				keptSince = Math.max(keptSince, asked);
 				if (held === undefined) cut.abort(new Cut("lost"));
 				else if (held.isCancelled) cut.abort(new Cut("cancelled"));
 			},
