@@ -138,6 +138,18 @@ describe("the first end of a command stands, on whichever server it is told (H12
 		expect(endsOf(command)).toEqual([`${command.id} SUCCEEDED`]);
 	});
 
+	test.each([
+		["nobody had asked for it", "EXPIRED", "null"],
+		["somebody had", "CANCELLED", "now()"],
+	])("a worker ends what streams past its deadline: %s, so it is %s (H13)", async (_, expected, asked) => {
+		const worker = await newWorker();
+		const command = await inspect(worker);
+		const late = "handed_at = now(), deadline_at = now() - interval '1 s'";
+		await database.db.sql.unsafe(`update commands set ${late}, cancel_requested_at = ${asked} where id = '${command.id}'`);
+		expect(await reportCommand(left.deps, worker, { commandId: command.id, state: "CANCELLED" })).toBe(expected as never);
+		expect(endsOf(command)).toEqual([`${command.id} ${expected}`]);
+	});
+
 	test("servers that sweep at once expire each command once", async () => {
 		const worker = await newWorker();
 		const commands = await Promise.all(Array.from({ length: 10 }, () => inspect(worker)));
