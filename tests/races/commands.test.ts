@@ -283,4 +283,18 @@ describe("output over two servers (H10, G5)", () => {
 		expect(seen).toEqual(Array.from({ length: count }, (_, index) => index));
 		expect(ahead).toBeLessThan(30);
 	});
+
+	test("a reader that lost its claim to another does not end what the other reads", async () => {
+		const worker = await newWorker();
+		const logs = { container: "web", follow: true, tail: null, since: null, timestamps: false };
+		const command = await ask(left.deps, admin, worker.hostId, "container.logs", logs);
+		const gone = new AbortController();
+		const reading = outputOf({ deps: left.deps, commands: hubs.left, signal: gone.signal, as: () => admin }, command.id).next();
+		const { sql } = database.db;
+		await until("it reads", async () => (await rowCount(database.db, "commands", `id = '${command.id}' and reader is not null`)) === 1);
+		await sql`update commands set reader = 'another', reader_until = now() + interval '1 h' where id = ${command.id}`;
+		gone.abort();
+		expect(await reading).toEqual({ done: true, value: undefined });
+		expect(await stateOf(command)).toBe("QUEUED");
+	});
 });
