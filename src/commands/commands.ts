@@ -5,7 +5,7 @@ import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
 import { lockHosts } from "../hosts/store.ts";
-import { commandKinds, commandParams } from "../protocol/commands.ts";
+import { type CommandKind, commandKinds, commandParams } from "../protocol/commands.ts";
 import { refusalOf } from "./allowed.ts";
 import { type CommandRecord, deadlineMsMax, defaultDeadlineMs, followsReader, type NewCommand, paramsPlace } from "./command.ts";
 import { changed, recordEnd } from "./ends.ts";
@@ -23,7 +23,7 @@ const firstReaderMs = 300_000;
 /**
  * Queues a command: its row, audit line and event in the caller's transaction, and a hint to the server that has the worker. Locks the host, which
  * must be the worker's. BAD_USER_INPUT for parameters that are not the kind's, NOT_FOUND without such a host, CONFLICT when the host's state forbids
- * it (H12) or too many wait already. A DEGRADED host's wait for its return (H13).
+ * it (H12) or too many wait already; the steps of a fusion do not count. A DEGRADED host's wait for its return (H13).
  */
 export async function enqueueCommand(deps: Deps, tx: Tx, command: NewCommand): Promise<CommandRecord> {
 	const { tenantId, hostId, workerId, kind, actor } = command;
@@ -34,7 +34,7 @@ export async function enqueueCommand(deps: Deps, tx: Tx, command: NewCommand): P
 		throw new MusterError("CONFLICT", `Cannot queue ${kind}: host "${host.name}" has no worker, or another one; look at the host again`);
 	const refusal = refusalOf(kind, host);
 	if (refusal !== undefined) throw new MusterError("CONFLICT", `Cannot queue ${kind}: ${refusal}`);
-	if ((await countUnfinished(tx, tenantId, workerId)) >= unfinishedMax) {
+	if (!isPartOfFusing(kind) && (await countUnfinished(tx, tenantId, workerId)) >= unfinishedMax) {
 		const remedy = "wait for some to end, or cancel some (cancelCommand)";
 		throw new MusterError(
 			"CONFLICT",
@@ -76,6 +76,12 @@ export async function enqueueCommand(deps: Deps, tx: Tx, command: NewCommand): P
 	await append(tx, [changed(queued)]);
 	await hint(tx, ["w", workerId]);
 	return queued;
+}
+
+/** What a fusion goes on and is undone with: nobody may hold that up by filling the host's queue (H11). Its beginning is asked for by people. */
+function isPartOfFusing(kind: CommandKind): boolean {
+	const { needs } = commandKinds[kind];
+	return needs === "none" || (needs === "fusing" && kind !== "fuse.prove");
 }
 
 function checkedParams({ kind, params }: NewCommand): Record<string, unknown> {

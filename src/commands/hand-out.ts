@@ -48,6 +48,8 @@ export async function* ordersOf(deps: Deps, hub: CommandHub, worker: WorkerPrinc
 			for (const { id, isCancelled } of work) {
 				const known = told.get(id);
 				if (known === undefined) {
+					// Before its order: of a worker that never had it nothing may be begun any more. One that had it is told again after it.
+					if (isCancelled) yield frameOf("CANCEL", id);
 					const order = await handOut(deps, tenantId, id);
 					idle = false;
 					if (order === undefined) continue;

@@ -91,10 +91,12 @@ export async function renewReader(sql: Sql, tenantId: string, commandId: string,
 	return rows.length === 1;
 }
 
-/** Gives a reader's claim up. */
-export async function releaseReader(sql: Sql, tenantId: string, commandId: string, reader: string): Promise<void> {
-	await sql`
-		update commands set reader = null, reader_until = now() where tenant_id = ${tenantId} and id = ${commandId} and reader = ${reader}`;
+/** Gives a reader's claim up; false when another one has it by now. */
+export async function releaseReader(sql: Sql, tenantId: string, commandId: string, reader: string): Promise<boolean> {
+	const rows = await sql`
+		update commands set reader = null, reader_until = now()
+		where tenant_id = ${tenantId} and id = ${commandId} and reader = ${reader} returning id`;
+	return rows.length === 1;
 }
 
 const chunk = v.object({ sequence: count, stream: v.picklist(["STDOUT", "STDERR"]), data: v.instance(Uint8Array) });

@@ -151,7 +151,8 @@ export async function* outputOf(reader: OutputReader, commandId: string): AsyncG
 async function leave(deps: Deps, { tenantId, actor }: OperatorPrincipal, commandId: string, name: string, passed: number): Promise<void> {
 	const { sql } = deps.db;
 	await passChunks(sql, tenantId, commandId, passed);
-	await releaseReader(sql, tenantId, commandId, name);
+	// Whoever took over reads on.
+	if (!(await releaseReader(sql, tenantId, commandId, name))) return;
 	const [command] = await commandsByIds(sql, tenantId, [commandId]);
 	if (command?.follows === true && command.endedAt === null)
 		await deps.db.tx((tx) => cancelCommand(deps, tx, { tenantId, id: commandId, actor }));

@@ -5,7 +5,7 @@ import { notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
 import { parseInput } from "../input.ts";
 import { commandErrors, type CommandState, resultBytesMax } from "../protocol/commands.ts";
-import type { CommandEnd } from "./command.ts";
+import type { CommandEnd, CommandRecord } from "./command.ts";
 import { lockWithHost } from "./commands.ts";
 import { changed, recordEnd } from "./ends.ts";
 import { transition } from "./lifecycle.ts";
@@ -44,8 +44,15 @@ export async function reportCommand(deps: Deps, worker: WorkerPrincipal, raw: un
 			await append(tx, [changed(begun)]);
 			return state;
 		}
-		return (await recordEnd(tx, deps, command, endOf(report), `worker:${workerId}`)).command.state;
+		const end = endAtDeadline(command, report.state, deps.clock.now()) ?? endOf(report);
+		return (await recordEnd(tx, deps, command, end, `worker:${workerId}`)).command.state;
 	});
+}
+
+/** What streams is ended by its worker at its deadline, which says no more than that it ended it; that nobody had asked for that tells why (H13). Pure. */
+function endAtDeadline({ cancelRequestedAt, deadlineAt }: CommandRecord, state: CommandState, now: number): CommandEnd | undefined {
+	if (state !== "CANCELLED" || cancelRequestedAt !== null || now < deadlineAt) return undefined;
+	return { state: "EXPIRED", message: "Its time was over before it ended: the worker ended it" };
 }
 
 function endOf({ state, result, error }: v.InferOutput<typeof schema>): CommandEnd {

@@ -15,6 +15,7 @@ import { saveState } from "../commands/store.ts";
 import type { Deps } from "../deps.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
 import { EngineError } from "../engine/error.ts";
+import { engineInfo } from "../engine/info.ts";
 import { append } from "../events/outbox.ts";
 import { within } from "../lib/within.ts";
 import { perform } from "./perform.ts";
@@ -34,6 +35,8 @@ const runsMax = 8;
 const leaseSeconds = 30;
 /** Several times a lease: a turn is not lost to one slow answer of the database. It is also how soon a cancellation is seen. */
 const renewMs = 1_000;
+/** A turn that was not renewed for so long is given up: it must have ended before another server may take it. */
+const keptMs = (leaseSeconds - 5) * 1_000;
 /** The tunnel of an agent that was idle is opened by the first call, which may find it too slow. */
 const connects = { times: 3, afterMs: 1_000, eachMs: 30_000 };
 /** Numbers of output that one turn has: the next begins behind them. */
@@ -91,15 +94,22 @@ export function openFuseRunner(deps: Deps, hub: CommandHub): FuseRunner {
 /** One turn at a command, from its beginning to its end or until it is given back. */
 async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn: Run, closing: AbortSignal): Promise<void> {
 	const { sql } = deps.db;
+	let keptSince = deps.clock.monotonic();
 	const begun = await begin(deps, turn);
 	if (begun === undefined) return;
-	const { command, params, environmentId } = begun;
+	const { command, params, environmentId, engineId } = begun;
 	const cut = new AbortController();
 	const signal = AbortSignal.any([closing, cut.signal]);
 	const renewal = setInterval(() => {
+		const asked = deps.clock.monotonic();
 		if (deps.clock.now() >= command.deadlineAt) cut.abort(new Cut("expired"));
+		if (asked - keptSince >= keptMs && !cut.signal.aborted) {
+			deps.log.warn("fuse.turn_not_kept", { commandId: turn.commandId });
+			cut.abort(new Cut("lost"));
+		}
 		renewRun(sql, turn, leaseSeconds).then(
 			(held) => {
+				keptSince = Math.max(keptSince, asked);
 				if (held === undefined) cut.abort(new Cut("lost"));
 				else if (held.isCancelled) cut.abort(new Cut("cancelled"));
 			},
@@ -111,9 +121,15 @@ async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn
 	try {
 		const engine = await connect(place, environmentId, signal);
 		const { id: commandId, kind } = command;
-		const result = await perform(engine, { commandId, kind, params, again: turn.runs > 1, signal, say: output.say });
-		await output.done();
-		end = { state: "SUCCEEDED", result };
+		const { id: found } = await engineInfo(engine, { signal });
+		if (found === engineId) {
+			const result = await perform(engine, { commandId, kind, params, again: turn.runs > 1, signal, say: output.say });
+			await output.done();
+			end = { state: "SUCCEEDED", result };
+		} else {
+			const message = `The host is fused to engine "${engineId}", and Portainer's agent is at engine "${found}": unfuse it and fuse it anew`;
+			end = { state: "FAILED", code: "not_fused", message };
+		}
 	} catch (error) {
 		end = endOf(signal.aborted ? signal.reason : error);
 	} finally {
@@ -127,11 +143,16 @@ async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn
 	});
 }
 
+/** A command that is under way, and what its host is fused to. */
+interface Begun {
+	readonly command: CommandRecord;
+	readonly params: unknown;
+	readonly environmentId: number;
+	readonly engineId: string | null;
+}
+
 /** Notes that the command is under way. Undefined when there is none to do: it ended, or ends here since its host's fusion is over. */
-async function begin(
-	deps: Deps,
-	turn: Run,
-): Promise<{ readonly command: CommandRecord; readonly params: unknown; readonly environmentId: number } | undefined> {
+async function begin(deps: Deps, turn: Run): Promise<Begun | undefined> {
 	const { tenantId, commandId } = turn;
 	return deps.db.tx(async (tx) => {
 		const command = await lockWithHost(tx, tenantId, commandId);
@@ -151,7 +172,7 @@ async function begin(
 			await saveState(tx, running);
 			await append(tx, [changed(running)]);
 		}
-		return { command: running, params, environmentId: fusion?.environmentId ?? 0 };
+		return { command: running, params, environmentId: fusion?.environmentId ?? 0, engineId: fusion?.engineId ?? null };
 	});
 }
 

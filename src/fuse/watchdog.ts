@@ -83,7 +83,7 @@ export function openFuseWatchdog(deps: Deps): FuseWatchdog {
 export async function expireFusions(deps: Deps): Promise<number> {
 	let ended = 0;
 	for (const ref of await expiredFusions(deps.db.sql, batchMax)) {
-		const done = await happen(deps, ref, (fusion) => {
+		const done = await happenToOne(deps, ref, (fusion) => {
 			if (!isFusing(fusion)) return undefined;
 			const seconds = Math.round((fusion.deadlineAt - fusion.startedAt) / 1_000);
 			const last = fusion.lastError === null ? "" : `: ${fusion.lastError}`;
@@ -100,9 +100,19 @@ export async function undoStrays(deps: Deps): Promise<number> {
 	let ended = 0;
 	for (const { hostGone, ...ref } of await strayFusions(deps.db.sql, batchMax)) {
 		const why = hostGone ? "host-gone" : "engine-changed";
-		if (await happen(deps, ref, () => ({ event: { kind: "undo", why }, actor: "server" }))) ended += 1;
+		if (await happenToOne(deps, ref, () => ({ event: { kind: "undo", why }, actor: "server" }))) ended += 1;
 	}
 	return ended;
+}
+
+/** The same of one among many: what fails is logged and holds back its own fusion only. */
+async function happenToOne(deps: Deps, ref: FusionRef, decide: (fusion: FusionRecord) => Happening | undefined): Promise<boolean> {
+	try {
+		return await happen(deps, ref, decide);
+	} catch (error) {
+		deps.log.warn("fuse.not_ended", { fusionId: ref.id, hostId: ref.hostId, error });
+		return false;
+	}
 }
 
 /** Locks the host, then the fusion, and applies what `decide` says of it as it is then. Whether something came of it. */

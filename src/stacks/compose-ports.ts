@@ -7,15 +7,17 @@ type Port = StackService["ports"][number];
 const protocols = ["tcp", "udp", "sctp"] as const;
 /** A file with more is somebody's mistake: each is a process of Docker's. */
 const rangeMax = 1_024;
+/** All that a service's lines come to: a short file can name millions. */
+const portsMax = 1_024;
 
 /** `ports`, short and long. Ranges of the same length are paired; a range for one port leaves Docker the choice. */
 export function readPorts(at: At): Port[] {
-	return items(at).flatMap((item) => (item.value instanceof Map ? longPort(item) : shortPorts(item)));
+	return bounded(at, (item) => (item.value instanceof Map ? longPort(item) : shortPorts(item)));
 }
 
 /** `expose`: `80`, `80/udp`, `3000-3005`; as Docker's keys. */
 export function readExpose(at: At): string[] {
-	return items(at).flatMap((item) => {
+	return bounded(at, (item) => {
 		const written = text(item) ?? "";
 		const [, range = "", protocol = "tcp"] = /^([\d-]+)(?:\/(tcp|udp|sctp))?$/.exec(written) ?? [];
 		const ports = portRange(range);
@@ -25,6 +27,19 @@ export function readExpose(at: At): string[] {
 		}
 		return ports.map((port) => `${port}/${protocol}`);
 	});
+}
+
+/** What the items come to, read no further than the most a service may have. */
+function bounded<T>(at: At, read: (item: At) => readonly T[]): T[] {
+	const found: T[] = [];
+	for (const item of items(at)) {
+		found.push(...read(item));
+		if (found.length > portsMax) {
+			wrong(at, `comes to more than ${portsMax} ports: publish fewer, or use network_mode host`);
+			break;
+		}
+	}
+	return found;
 }
 
 function longPort(at: At): Port[] {

@@ -40,7 +40,9 @@ export function readCompose(source: string, project: string, variables: Readonly
 			if (text(it) !== project) wrong(it, `is another than the stack's, ${project}: deploy it under that name, or take it out`);
 		},
 		services: (it) => {
-			file.services = entries(it).map(([name, its]) => readService(its, name, variables));
+			const all = entries(it);
+			if (all.length > servicesMax) wrong(it, `has more than ${servicesMax} services: make it several stacks`);
+			else file.services = all.map(([name, its]) => readService(its, name, variables));
 		},
 		networks: (it) => {
 			file.networks = readNetworks(it, project);
@@ -51,8 +53,6 @@ export function readCompose(source: string, project: string, variables: Readonly
 	};
 	readMap({ ...at, path: "" }, readers, instead);
 	if (problems.length === 0 && file.services.length === 0) wrong({ ...at, path: "services" }, "has no service: name one with its image");
-	if (file.services.length > servicesMax)
-		wrong({ ...at, path: "services" }, `has more than ${servicesMax} services: make it several stacks`);
 	const model = withDefault({ project, ...file });
 	if (problems.length === 0) problems.push(...checkStack(model));
 	return problems.length > 0 ? { kind: "problems", problems: clean(problems, variables) } : { kind: "stack", model };

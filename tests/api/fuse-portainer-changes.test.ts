@@ -50,6 +50,25 @@ onPortainer("changes of a host fused by Portainer", (bench) => {
 		});
 	});
 
+	test("what stands behind the proxy is another engine than the pinned one: nothing is changed on it (H11, H12)", async () => {
+		const host = await newHost(bench);
+		await withWorker(bench.server, host, async (orders) => {
+			await bench.fused(host, orders);
+			const { engine } = bench.portainer;
+			const [pinned, name] = [engine.id, `swapped-${hex(4)}`];
+			engine.id = "ANOTHER";
+			try {
+				const create = await act(bench.server, "createContainer", { hostId: host.hostId, image: "tiny", name });
+				const { errorCode, errorMessage } = await becomes(bench.server, create.id, "FAILED");
+				expect([errorCode, errorMessage]).toEqual(["not_fused", expect.stringContaining("ANOTHER")]);
+				expect(engine.containers.some((one) => one.name === name)).toBe(false);
+			} finally {
+				engine.id = pinned;
+			}
+			await bench.unfused(host, orders);
+		});
+	});
+
 	test("a change can be cancelled while Portainer is at it, and unfusing does that too", async () => {
 		const host = await newHost(bench);
 		await withWorker(bench.server, host, async (orders) => {

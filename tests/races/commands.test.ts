@@ -138,6 +138,18 @@ describe("the first end of a command stands, on whichever server it is told (H12
 		expect(endsOf(command)).toEqual([`${command.id} SUCCEEDED`]);
 	});
 
+	test.each([
+		["nobody had asked for it", "EXPIRED", "null"],
+		["somebody had", "CANCELLED", "now()"],
+	])("a worker ends what streams past its deadline: %s, so it is %s (H13)", async (_, expected, asked) => {
+		const worker = await newWorker();
+		const command = await inspect(worker);
+		const late = "handed_at = now(), deadline_at = now() - interval '1 s'";
+		await database.db.sql.unsafe(`update commands set ${late}, cancel_requested_at = ${asked} where id = '${command.id}'`);
+		expect(await reportCommand(left.deps, worker, { commandId: command.id, state: "CANCELLED" })).toBe(expected as never);
+		expect(endsOf(command)).toEqual([`${command.id} ${expected}`]);
+	});
+
 	test("servers that sweep at once expire each command once", async () => {
 		const worker = await newWorker();
 		const commands = await Promise.all(Array.from({ length: 10 }, () => inspect(worker)));
@@ -270,5 +282,19 @@ describe("output over two servers (H10, G5)", () => {
 		await sending;
 		expect(seen).toEqual(Array.from({ length: count }, (_, index) => index));
 		expect(ahead).toBeLessThan(30);
+	});
+
+	test("a reader that lost its claim to another does not end what the other reads", async () => {
+		const worker = await newWorker();
+		const logs = { container: "web", follow: true, tail: null, since: null, timestamps: false };
+		const command = await ask(left.deps, admin, worker.hostId, "container.logs", logs);
+		const gone = new AbortController();
+		const reading = outputOf({ deps: left.deps, commands: hubs.left, signal: gone.signal, as: () => admin }, command.id).next();
+		const { sql } = database.db;
+		await until("it reads", async () => (await rowCount(database.db, "commands", `id = '${command.id}' and reader is not null`)) === 1);
+		await sql`update commands set reader = 'another', reader_until = now() + interval '1 h' where id = ${command.id}`;
+		gone.abort();
+		expect(await reading).toEqual({ done: true, value: undefined });
+		expect(await stateOf(command)).toBe("QUEUED");
 	});
 });

@@ -133,3 +133,41 @@ test("two servers that see a swapped engine unfuse once", async () => {
 	);
 	expect(await endOf(hostId)).toBe("MONITORING ENDED ENGINE_CHANGED, 1 revoked, 1 alerts");
 });
+
+/** As many commands as people may have on a host. */
+const fill = (hostId: string) =>
+	database.db.sql`
+		insert into commands (id, tenant_id, host_id, worker_id, kind, lane, state, params, requested_by, requested_at, deadline_at, follows, output_passed)
+		select 'cmd_fill_' || id || n, tenant_id, id, worker_id, 'container.logs', 'free', 'QUEUED', '{}', 'x', now(), now() + interval '1 h', false, 0
+		from hosts, generate_series(1, 256) as n where id = ${hostId}`;
+
+test("a host whose queue people have filled is fused, given up and unfused all the same (H11)", async () => {
+	const given = await atLastStep();
+	await fill(given.hostId);
+	await expire(given.hostId);
+	expect(await expireFusions(one.deps)).toBe(1);
+	expect(await endOf(given.hostId)).toBe("MONITORING ENDED FAILED, 1 revoked, 1 alerts");
+	const fused = await atLastStep();
+	await fill(fused.hostId);
+	await fused.done(one, fused.grant);
+	await unfuseHost(one.deps, admin, fused.hostId);
+	expect(await endOf(fused.hostId)).toBe("MONITORING ENDED UNFUSED, 1 revoked, 0 alerts");
+});
+
+test("a fusion that cannot be given up does not hold back the others' watchdog (H11)", async () => {
+	const [broken, other] = [await atLastStep(), await atLastStep()];
+	await expire(broken.hostId);
+	await expire(other.hostId);
+	await database.db.sql`update fusions set deadline_at = deadline_at - interval '1 h' where host_id = ${broken.hostId}`;
+	await database.db.sql`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$`;
+	await database.db.sql.unsafe(
+		`create trigger refuse before update on fusions for each row when (old.host_id = '${broken.hostId}') execute function refuse()`,
+	);
+	try {
+		expect(await expireFusions(one.deps)).toBe(1);
+		expect(await endOf(other.hostId)).toBe("MONITORING ENDED FAILED, 1 revoked, 1 alerts");
+	} finally {
+		await database.db.sql`drop trigger refuse on fusions`;
+	}
+	expect(await expireFusions(one.deps)).toBe(1);
+});
