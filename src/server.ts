@@ -38,6 +38,7 @@ import { systemClock } from "./lib/clock.ts";
 import { idMint } from "./lib/id.ts";
 import type { Log } from "./lib/log.ts";
 import { systemRandom } from "./lib/random.ts";
+import { within } from "./lib/within.ts";
 import type { Secret } from "./lib/secret.ts";
 import { openHeadscale } from "./mesh/headscale.ts";
 import { noMesh } from "./mesh/none.ts";
@@ -138,17 +139,13 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const heartbeats = openHeartbeats(deps);
 	undo.push(() => heartbeats.close());
 	undo.push(followStackCommands());
-	const commands = await openCommandHub(deps);
-	undo.push(() => commands.close());
-	const runner = openFuseRunner(deps, commands);
-	undo.push(() => runner.close());
-	undo.push(startHousekeeping(deps, config.retention));
 	undo.push(followWorkers());
-	const watchdog = openFuseWatchdog(deps);
-	undo.push(() => watchdog.close());
-	if (mesh.provider !== "none") undo.push(startMeshWork(deps, mesh));
-	const deliverer = openDeliverer(deps);
-	undo.push(() => deliverer.close());
+	const commands = await openCommandHub(deps);
+	const works = [commands, openFuseRunner(deps, commands), openFuseWatchdog(deps), openDeliverer(deps)].map((work) => () => work.close());
+	works.push(startHousekeeping(deps, config.retention));
+	if (mesh.provider !== "none") works.push(startMeshWork(deps, mesh));
+	// What waits for a database that is away is cut off with it.
+	undo.push(() => within(Promise.allSettled(works.map((stop) => stop())), stopMs));
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
 	const prover = createProver(deps);
 	const parts = {

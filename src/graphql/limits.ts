@@ -5,7 +5,8 @@ export const limits = {
 	/** Fields, counted once for each row of a page. */
 	complexity: 20_000,
 	depth: 12,
-	breadth: 400,
+	/** Fields as they stand in the document: all fields of every type of node once are about 430. */
+	breadth: 600,
 	/** Rows of one page. */
 	pageMax: 200,
 	pageDefault: 50,
