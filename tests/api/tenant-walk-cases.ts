@@ -33,8 +33,6 @@ export interface Walk {
 /** Ends the name of the request that fills all leaves. */
 export const allAtOnce = " with all at once";
 const depth = { query: 4, mutation: 3, subscription: 3 };
-/** Types whose whole selection at that depth is broader than the server takes: one level less. What they lead to is walked from its own node. */
-const broad = new Set(["Alert"]);
 
 /** Every request for a field: without arguments when it can, one for each of the owner's values at each leaf, and one with all leaves filled. */
 export function casesOf(walk: Walk, field: Field): Case[] {
@@ -66,8 +64,7 @@ export function casesOf(walk: Walk, field: Field): Case[] {
 function caseOf(walk: Walk, field: Field, leaf: string, type: string, filled: readonly (readonly [Leaf, Value])[]): Case {
 	const twins = filled.filter(([, { twin }]) => twin !== undefined);
 	const only = walk.typenames.get(String(filled.at(-1)?.[1].it)) ?? "Worker";
-	const levels = depth[walk.operation] - (field.name === "node" && broad.has(only) ? 1 : 0);
-	const selecting = { depth: levels, lists: walk.operation !== "mutation", only };
+	const selecting = { depth: depth[walk.operation], lists: walk.operation !== "mutation", only };
 	return {
 		field: field.name,
 		leaf,

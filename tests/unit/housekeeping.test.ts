@@ -7,7 +7,8 @@ import { until } from "../support/until.ts";
 
 test("a table that cannot be pruned keeps nothing else from being seen to, and is named in the log (S7)", async () => {
 	const database = await testDatabase();
-	const { deps, enroller, logged, close } = await openPipeline(database.url);
+	const pipeline = await openPipeline(database.url);
+	const { deps, enroller, logged } = pipeline;
 	await enroller.enroll({}, "192.0.2.1");
 	await database.db.sql`alter table host_events rename to host_events_away`;
 	const settings = { ...deps.settings, staleSeconds: 1 };
@@ -17,7 +18,7 @@ test("a table that cannot be pruned keeps nothing else from being seen to, and i
 		expect(logged.some((line) => line.startsWith("housekeeping.failed") && line.includes("host_events"))).toBe(true);
 	} finally {
 		await stop();
-		await close();
+		await pipeline.close();
 		await database.drop();
 	}
 });
