@@ -2,6 +2,7 @@ import { clearInterval, setInterval } from "node:timers";
 import type { Deps } from "./deps.ts";
 import { warnOfLeftOn } from "./auto-enrollment/left-on.ts";
 import { sweepCommands } from "./commands/sweep.ts";
+import { isConnectionFault } from "./db/faults.ts";
 import { pruneNonces } from "./enrollment/auto-store.ts";
 import { pruneReplies } from "./enrollment/store.ts";
 import { warnOfExpiringKeys } from "./keys/expiry.ts";
@@ -24,19 +25,32 @@ export function startHousekeeping(deps: Deps, retention: Retention): () => Promi
 	// While this process was down nobody could be heard: judge only after the workers have had the time to come back.
 	const sweepFrom = deps.clock.monotonic() + staleSeconds * 1_000;
 
+	const { sql } = deps.db;
+	const steps: readonly (() => Promise<unknown>)[] = [
+		async () => {
+			const degraded = deps.clock.monotonic() < sweepFrom ? 0 : await sweepStaleHosts(deps, staleSeconds);
+			if (degraded > 0) deps.metrics.hostsDegraded(degraded);
+		},
+		() => inSteps((limit) => pruneReplies(sql, deps.clock.now(), limit)),
+		() => inSteps((limit) => pruneEvents(sql, limit)),
+		() => inSteps((limit) => pruneDeliveries(sql, limit)),
+		() => inSteps((limit) => pruneFusions(sql, limit)),
+		() => inSteps((limit) => pruneNonces(sql, limit)),
+		() => inSteps((limit) => pruneHostEvents(sql, limit)),
+		() => sweepCommands(deps, sweepMax),
+		() => prune(deps, retention),
+		() => warnOfExpiringKeys(deps),
+		() => warnOfLeftOn(deps, deps.settings.autoEnrollmentAlertHours),
+	];
+
+	/** One after the other. One that fails keeps no other from its turn, unless the database is away. */
 	async function work(): Promise<void> {
-		const degraded = deps.clock.monotonic() < sweepFrom ? 0 : await sweepStaleHosts(deps, staleSeconds);
-		if (degraded > 0) deps.metrics.hostsDegraded(degraded);
-		await inSteps((limit) => pruneReplies(deps.db.sql, deps.clock.now(), limit));
-		await inSteps((limit) => pruneEvents(deps.db.sql, limit));
-		await inSteps((limit) => pruneDeliveries(deps.db.sql, limit));
-		await inSteps((limit) => pruneFusions(deps.db.sql, limit));
-		await inSteps((limit) => pruneNonces(deps.db.sql, limit));
-		await inSteps((limit) => pruneHostEvents(deps.db.sql, limit));
-		await sweepCommands(deps, sweepMax);
-		await prune(deps, retention);
-		await warnOfExpiringKeys(deps);
-		await warnOfLeftOn(deps, deps.settings.autoEnrollmentAlertHours);
+		for (const step of steps) {
+			await step().catch((error: unknown) => {
+				if (isConnectionFault(error)) throw error;
+				deps.log.warn("housekeeping.failed", { error });
+			});
+		}
 	}
 
 	const timer = setInterval(

@@ -1,4 +1,4 @@
-import { setInterval, clearInterval } from "node:timers";
+import { clearInterval, setImmediate, setInterval } from "node:timers";
 import type { Db } from "../db/port.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
@@ -15,6 +15,8 @@ const pollMs = 2_000;
 const pageSize = 1_000;
 /** PostgreSQL refuses payloads of 8,000 bytes and more. */
 const payloadBytesMax = 7_500;
+/** Heartbeats handed to the listeners in one turn of the loop: what a subscriber holds is bounded, and it reads between two turns. */
+const beatsAtOnce = 256;
 
 /**
  * The bus over PostgreSQL: the outbox is the truth, NOTIFY a hint to read it, a slow poll the safety net.
@@ -78,7 +80,10 @@ export async function openPostgresBus(deps: { db: Db; clock: Clock; log: Log; me
 		onEvent: (listener) => subscribe(eventListeners, listener),
 		onHeartbeat: (listener) => subscribe(beatListeners, listener),
 		async publishHeartbeats(signals) {
-			deliver(signals);
+			for (let from = 0; from < signals.length; from += beatsAtOnce) {
+				if (from > 0) await new Promise((resolve) => setImmediate(resolve));
+				deliver(signals.slice(from, from + beatsAtOnce));
+			}
 			const payloads = chunk(processId, signals);
 			if (payloads.length > 0) await db.sql`select pg_notify(${heartbeatChannel}, payload) from unnest(${payloads}::text[]) as payload`;
 		},

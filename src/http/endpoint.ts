@@ -28,12 +28,12 @@ export interface EndpointOptions<Principal> {
  * What clients accept that use known documents, and the type of the reply. Whoever asks in other words is answered by the general pipeline,
  * which knows them all.
  */
-const replyTypes: Readonly<Record<string, string>> = {
-	"*/*": "application/json",
-	"application/json": "application/json",
-	"application/graphql-response+json": "application/graphql-response+json",
-	"application/graphql-response+json, application/json": "application/graphql-response+json",
-};
+const replyTypes: ReadonlyMap<string, string> = new Map([
+	["*/*", "application/json"],
+	["application/json", "application/json"],
+	["application/graphql-response+json", "application/graphql-response+json"],
+	["application/graphql-response+json, application/json", "application/graphql-response+json"],
+]);
 
 /** The words of GraphQL over SSE. The blank lines end an event that may be half written. */
 const stoppingEvents = "\n\nevent: complete\ndata:\n\n";
@@ -64,7 +64,7 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 	/** The reply of a known operation; undefined: the general pipeline is to answer. */
 	async function quick(text: string, scope: OperationScope<Principal>): Promise<Response | undefined> {
 		const { request, http } = scope;
-		const replyType = replyTypes[request.headers.get("accept") ?? "*/*"];
+		const replyType = replyTypes.get(request.headers.get("accept") ?? "*/*");
 		const known = replyType === undefined ? undefined : options.known.inBody(text);
 		if (replyType === undefined || known === undefined) return undefined;
 		const context = await contextOf(scope).catch(() => undefined);

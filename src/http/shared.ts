@@ -183,6 +183,8 @@ export function subscriptionGroups({ serialise, backlogMax }: GroupsOptions) {
 					if (isOver) return;
 					isOver = true;
 					clearTimeout(expiry);
+					// The client has heard the end: what waits would reach whatever has this id next.
+					reader.backlog = undefined;
 					group.readers.delete(reader);
 					if (group.readers.size === 0) group.leave();
 					else sharing.counted(-1);

@@ -103,6 +103,8 @@ onEachRuntime(
 			"text/event-stream",
 			"multipart/mixed",
 			"text/csv",
+			"constructor",
+			"__proto__",
 		])("whoever accepts %s gets the same type, status and bytes (G7)", async (accept) => {
 			for (const variables of [{ input }, { input: 7 }]) {
 				const replies = await Promise.all(

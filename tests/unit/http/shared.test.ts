@@ -156,6 +156,23 @@ test("a reader past its backlog falls behind alone: no gap for it, nothing for t
 	expect(quick.state.fellBehind).toBe(0);
 });
 
+test("what waits for a reader that has left is not sent: its id may name another operation by then (S10)", async () => {
+	const there = stage();
+	const [slow, quick] = [link(), link()];
+	const reader = await join(there, "s", slow.socket);
+	await join(there, "q", quick.socket);
+	slow.stop();
+	for (let a = 1; a <= 3; a++) {
+		there.sources[0]?.push(event(a));
+		await until("the quick one has heard", () => quick.heard.length === a);
+	}
+	await reader.return?.();
+	slow.go();
+	there.sources[0]?.push(event(4));
+	await until("the quick one has heard the last", () => quick.heard.length === 4);
+	expect(slow.heard).toEqual([frame("s", 1)]);
+});
+
 test("the source runs until the last reader has left, and is counted once for each reader", async () => {
 	const there = stage();
 	const { made, counts } = sharing();
