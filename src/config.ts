@@ -24,7 +24,7 @@ import { meshConfig, meshProblems } from "./config-mesh.ts";
 import type { HeadscaleConfig } from "./mesh/headscale.ts";
 import type { LogFormat, LogLevel } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
-import type { ListenAddress } from "./lib/address.ts";
+import { formatListenAddress, isWildcard, type ListenAddress } from "./lib/address.ts";
 import type { Retention } from "./retention.ts";
 
 /** The server's configuration, parsed once from the environment (DESIGN.md, server variables) and frozen. */
@@ -150,12 +150,11 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, r
 	problems.push(...absent(env, "MUSTER_OIDC_ISSUER", "MUSTER_OIDC_AUDIENCE"), ...absent(env, "MUSTER_OIDC_AUDIENCE", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "MUSTER_OIDC_CLIENT_ID", "MUSTER_OIDC_ISSUER"));
 	problems.push(...absent(env, "DATABASE_DIRECT_URL", "DATABASE_URL"));
-	if (!isSet(env, "MUSTER_SERVER_ADDR")) {
-		if (isSet(env, "MUSTER_API_LISTEN"))
-			problems.push("MUSTER_SERVER_ADDR is not given: with MUSTER_API_LISTEN workers have to be told where that is, set it to its address");
-		// Without it they would go on with the LAN address that they enrolled at (H5).
-		else if (values.MUSTER_MESH === "headscale")
-			problems.push("MUSTER_SERVER_ADDR is not given: MUSTER_MESH=headscale needs it, set it to this server's address on the mesh");
+	const { MUSTER_API_LISTEN: api } = values;
+	if (api !== undefined && isWildcard(api.hostname) && !isSet(env, "MUSTER_SERVER_ADDR")) {
+		problems.push(
+			`MUSTER_SERVER_ADDR is not given: MUSTER_API_LISTEN "${formatListenAddress(api)}" is no address that workers can be told, set it to one`,
+		);
 	}
 	problems.push(...absent(env, "MUSTER_PORTAINER_URL", "MUSTER_PORTAINER_API_KEY"));
 	for (const name of ["API_KEY", "EDGE_URL", "AGENT_IMAGE", "INSECURE_TLS"])

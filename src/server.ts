@@ -107,7 +107,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics, processId: randomUUID() });
 	undo.push(() => bus.close());
 
-	const place = { url: config.publicUrl ?? urlOf(config.listen) };
+	const place = { url: config.publicUrl ?? urlOf(config.listen), serverAddress: config.serverAddr ?? null };
 	const mesh = config.mesh === undefined ? noMesh : openHeadscale(config.mesh, { clock: systemClock, log, metrics });
 	const deps: Deps = {
 		db,
@@ -125,7 +125,9 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 			autoEnrollmentAlertHours: config.autoEnrollmentAlertHours,
 			heartbeatSeconds: config.heartbeatSeconds,
 			staleSeconds: config.staleSeconds,
-			serverAddress: config.serverAddr ?? null,
+			get serverAddress() {
+				return place.serverAddress;
+			},
 			sharedSecret: config.sharedSecret ?? null,
 			publicUrl: () => place.url,
 			webhookPrivateAddresses: config.webhookPrivateAddresses,
@@ -144,6 +146,10 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const works = [commands, openFuseRunner(deps, commands), openFuseWatchdog(deps), openDeliverer(deps)].map((work) => () => work.close());
 	works.push(startHousekeeping(deps, config.retention));
 	if (mesh.provider !== "none") works.push(startMeshWork(deps, mesh));
+	if (mesh.provider !== "none" && config.serverAddr === undefined && config.apiListen === undefined)
+		log.warn("mesh.no_server_address", {
+			remedy: "set MUSTER_SERVER_ADDR to this server's address on the mesh: hosts go on with the LAN address they enrolled at",
+		});
 	// What waits for a database that is away is cut off with it.
 	undo.push(() => within(Promise.allSettled(works.map((stop) => stop())), stopMs));
 	const limiter = createLimiter(systemClock, { refusalsPerMinute: config.rateLimitPerMinute, lockout: config.lockout });
@@ -199,6 +205,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...lan, listen })));
 	const api = apiListen && (await listenAs("MUSTER_API_LISTEN", apiListen, (listen) => runtime.serve({ ...whole, listen })));
 	if (api !== undefined) listeners.push(api);
+	place.serverAddress ??= api === undefined ? null : formatListenAddress(api.address);
 	const metricsListener = await listenAs("MUSTER_METRICS_LISTEN", config.metricsListen, (listen) =>
 		runtime.serve({ listen, fetch: metricsHandler(metrics), bodyBytesMax: 1_024, onFault }),
 	);

@@ -95,6 +95,11 @@ export function subscriberOf(text: string): string {
 	return `${parts.join(":")}::/64`;
 }
 
+/** Whether a listener there takes connections at every address, so that its address cannot be told to anybody. */
+export function isWildcard(hostname: string): boolean {
+	return hostname === "0.0.0.0" || hostname === "::";
+}
+
 function withoutPort(hop: string): string {
 	const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(hop);
 	if (bracketed?.[1] !== undefined) return bracketed[1];

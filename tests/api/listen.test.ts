@@ -164,3 +164,24 @@ describe.each(runtimeNames)("H5: with an API listener, the other one lets machin
 		}
 	});
 });
+
+test("H5: without MUSTER_SERVER_ADDR machines are told the API listener's own address", async () => {
+	const database = await testDatabase();
+	const server = await startMuster({ runtime: "bun", databaseUrl: database.url, env: { MUSTER_API_LISTEN: "127.0.0.1:0" } });
+	try {
+		const bearer = { authorization: `Bearer ${server.adminToken}` };
+		const { data: made } = await graphql(server, 'mutation { createSite(input: { code: "lan" }) { site { id } } }', {}, bearer);
+		expect(made.createSite.site.id).toBeDefined();
+		const { data: rotated } = await graphql(server, 'mutation { rotateSiteKey(siteCode: "lan") { secret } }', {}, bearer);
+		const input = {
+			enrollmentId: hex(16),
+			credential: { siteKey: { siteCode: "lan", key: rotated.rotateSiteKey.secret } },
+			worker: { name: "robot", machineUid: `uid-${hex(8)}` },
+		};
+		const { data } = await graphql(server, enrollDocument, { input });
+		expect(data.enroll).toMatchObject({ __typename: "Enrolled", serverAddress: new URL(server.url).host });
+	} finally {
+		await server.stop();
+		await database.drop();
+	}
+});

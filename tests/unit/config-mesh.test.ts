@@ -27,11 +27,6 @@ describe("the mesh (H6, H7)", () => {
 		MUSTER_SERVER_ADDR: "100.64.0.1:7480",
 	};
 
-	test("H5: a mesh without this server's address on it is said: its hosts would go on with the LAN address they enrolled at", () => {
-		expect(problemsOf({ ...whole, MUSTER_SERVER_ADDR: "" })).toEqual([expect.stringContaining("MUSTER_SERVER_ADDR is not given")]);
-		expect(problemsOf({ ...whole, MUSTER_SERVER_ADDR: "", MUSTER_API_LISTEN: "100.64.0.1:7481" })).toHaveLength(1);
-	});
-
 	test("workers are told the URL that the server uses, unless they need another", () => {
 		expect(accepted(whole).mesh).toMatchObject({ publicUrl: "http://mesh:8080", user: undefined, tags: ["tag:muster"] });
 	});

@@ -262,7 +262,10 @@ describe("_FILE twins", () => {
 	});
 });
 
-test("H5: an API listener needs the address that workers are told: on the other one they could not report", () => {
-	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481" })).toEqual([expect.stringContaining("MUSTER_SERVER_ADDR is not given")]);
-	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481", MUSTER_SERVER_ADDR: "100.64.0.1:7481" })).toEqual([]);
+test("H5: an API listener on every address needs one that workers are told: on the other listener they could not report", () => {
+	for (const all of ["0.0.0.0:7481", "[::]:7481"]) {
+		expect(problemsOf({ MUSTER_API_LISTEN: all })).toEqual([expect.stringContaining("MUSTER_SERVER_ADDR is not given")]);
+		expect(problemsOf({ MUSTER_API_LISTEN: all, MUSTER_SERVER_ADDR: "100.64.0.1:7481" })).toEqual([]);
+	}
+	expect(problemsOf({ MUSTER_API_LISTEN: "100.64.0.1:7481" })).toEqual([]);
 });
