@@ -100,6 +100,7 @@ async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn
 	const { command, params, environmentId, engineId } = begun;
 	const cut = new AbortController();
 	const signal = AbortSignal.any([closing, cut.signal]);
+	let renewing: Promise<void> | undefined;
 	const renewal = setInterval(() => {
 		const asked = deps.clock.monotonic();
 		if (deps.clock.now() >= command.deadlineAt) cut.abort(new Cut("expired"));
@@ -107,14 +108,16 @@ async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn
 			deps.log.warn("fuse.turn_not_kept", { commandId: turn.commandId });
 			cut.abort(new Cut("lost"));
 		}
-		renewRun(sql, turn, leaseSeconds).then(
-			(held) => {
+		renewing ??= renewRun(sql, turn, leaseSeconds)
+			.then((held) => {
 				keptSince = Math.max(keptSince, asked);
 				if (held === undefined) cut.abort(new Cut("lost"));
 				else if (held.isCancelled) cut.abort(new Cut("cancelled"));
-			},
-			(error: unknown) => deps.log.warn("fuse.renew_failed", { commandId: turn.commandId, error }),
-		);
+			})
+			.catch((error: unknown) => deps.log.warn("fuse.renew_failed", { commandId: turn.commandId, error }))
+			.finally(() => {
+				renewing = undefined;
+			});
 	}, renewMs);
 	const output = outputOf(deps, hub, command, turn);
 	let end: CommandEnd | undefined;
@@ -135,7 +138,11 @@ async function takeTurn(deps: Deps, hub: CommandHub, place: PortainerPlace, turn
 	} finally {
 		clearInterval(renewal);
 	}
-	if (end === undefined) return releaseRun(sql, turn);
+	if (end === undefined) {
+		// One that comes late would take the turn again.
+		await renewing;
+		return releaseRun(sql, turn);
+	}
 	const decided = end;
 	await deps.db.tx(async (tx) => {
 		const now = await lockWithHost(tx, turn.tenantId, turn.commandId);
