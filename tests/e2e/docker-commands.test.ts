@@ -108,12 +108,14 @@ describe.skipIf(!hasDocker)("commands on a real Docker Engine (needs Docker and 
 			const early = desk.order("fuse.grant", { provider: "DOCKER", engineId: docker("info", "--format", "{{.ID}}") });
 			expect(await post.end(early)).toMatchObject({ state: "FAILED", error: { code: "not_fused" } });
 			// What another test's killed worker left behind is not this one's.
-			const challenged = () => docker("ps", "--all", "--quiet", "--filter", "label=io.muster.challenge").split("\n");
-			const before = challenged();
+			const probes = () => [
+				docker("ps", "--all", "--quiet", "--filter", "label=io.muster.challenge"),
+				docker("images", "--quiet", "muster-probe"),
+			];
+			const before = probes();
 			const engineId = await post.fuse();
 			expect(engineId).toBe(docker("info", "--format", "{{.ID}}"));
-			expect(challenged()).toEqual(before);
-			expect(docker("images", "--quiet", "muster-probe")).toBe("");
+			expect(probes()).toEqual(before);
 
 			const name = named("made");
 			const spec = { Labels: { mine: "yes" }, HostConfig: { NetworkMode: "none" } };
