@@ -6,6 +6,7 @@ import type { CommandKind } from "../protocol/commands.ts";
 import type { CommandEnd, CommandRecord } from "./command.ts";
 import { type CommandEvent, transition } from "./lifecycle.ts";
 import { hint, saveState } from "./store.ts";
+import { keptResult } from "./mask.ts";
 import { storable, storableText } from "./storable.ts";
 
 /** Called once for each command of its kind, in the transaction that records the end, whichever it is. What it throws undoes the end. */
@@ -50,7 +51,7 @@ export async function recordEnd(
 		...command,
 		state,
 		endedAt: at,
-		result: "result" in end ? (storable(end.result) ?? null) : null,
+		result: "result" in end ? (storable(keptResult(command.kind, end.result)) ?? null) : null,
 		errorCode: end.state === "FAILED" ? end.code : null,
 		errorMessage: message === null ? null : storableText(message, messageCharactersMax),
 	};

@@ -1,3 +1,5 @@
+import type { CommandKind } from "../protocol/commands.ts";
+
 /** What stands in place of a secret in audit, events and replies. */
 export const maskedText = "[secret]";
 
@@ -9,6 +11,11 @@ const secret = /^(edgekey|password|passwd|secret|token|apikey|registryauth|conte
 /** Parameters as people may see them: the values of environment variables, keys and passwords are masked, at any depth. Pure. */
 export function masked(params: Readonly<Record<string, unknown>>): Record<string, unknown> {
 	return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, maskedValue(name, value)]));
+}
+
+/** What a worker found, as it is kept: a container's environment often holds its passwords, so an inspection keeps the names alone. Pure. */
+export function keptResult(kind: CommandKind, result: unknown): unknown {
+	return kind === "container.inspect" && isRecord(result) ? masked(result) : result;
 }
 
 function maskedValue(name: string, value: unknown): unknown {

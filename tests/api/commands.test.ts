@@ -26,8 +26,11 @@ onEachRuntime(
 			expect(order).toMatchObject({ kind: "container.inspect", params: { container: "web" }, deadline: expect.any(String) });
 			expect(await worker.report(id, "RUNNING")).toBe("RUNNING");
 			expect((await commandOf(bench.server, id)).startedAt).toEqual(expect.any(String));
-			expect(await worker.report(id, "SUCCEEDED", { result: { Id: "abc", nul: "a\0b\ud800" } })).toBe("SUCCEEDED");
-			expect(await commandOf(bench.server, id)).toMatchObject({ state: "SUCCEEDED", result: { Id: "abc", nul: "a\ufffdb\ufffd" } });
+			expect(await worker.report(id, "SUCCEEDED", { result: { Id: "abc", nul: "a\0b\ud800", Config: { Env: ["PW=hunter2"] } } })).toBe(
+				"SUCCEEDED",
+			);
+			const found = { Id: "abc", nul: "a\ufffdb\ufffd", Config: { Env: ["PW=[secret]"] } };
+			expect(await commandOf(bench.server, id)).toMatchObject({ state: "SUCCEEDED", result: found });
 			await worker.close();
 		});
 
