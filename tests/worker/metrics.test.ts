@@ -22,7 +22,9 @@ async function freePort(): Promise<number> {
 
 function settingsOf(plane: ControlPlane, port: number): Readonly<Record<string, string>> {
 	const key = plane.mintKey("enroll");
-	return { MUSTER_URL: plane.url, MUSTER_ENROLL_TOKEN: key, MUSTER_WORKER_NAME: "edge-1", MUSTER_METRICS_PORT: String(port) };
+	// Without Docker, whose absence or closed door the worker would tell besides.
+	const own = { MUSTER_WORKER_NAME: "edge-1", MUSTER_METRICS_PORT: String(port), MUSTER_DOCKER_SOCKET: "off" };
+	return { MUSTER_URL: plane.url, MUSTER_ENROLL_TOKEN: key, ...own };
 }
 
 interface HealthReply {
