@@ -106,7 +106,8 @@ export class RunningWorker implements AsyncDisposable {
 
 	/** The last line of its log: why it ended. */
 	get lastWords(): Line | undefined {
-		return this.lines.at(-1);
+		// Whatever else was under way may still be told after its end.
+		return this.lines.findLast(({ message }) => message === "worker.stopped") ?? this.lines.at(-1);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
