@@ -29,6 +29,9 @@ export class CommandCounts {
 	}
 }
 
+/** Docker's states of a container: each has its series, also where no Docker is. */
+const containerStates = ["created", "running", "paused", "restarting", "removing", "exited", "dead"] as const;
+
 /** The metrics about Docker and what is told of it (H16). */
 export function dockerMetrics(docker: Docker, watch: DockerWatch, uplink: Uplink, commands: CommandCounts): readonly Metric[] {
 	const { events, dropped, containers } = watch.counts;
@@ -39,7 +42,7 @@ export function dockerMetrics(docker: Docker, watch: DockerWatch, uplink: Uplink
 			name: "muster_worker_docker_containers",
 			help: "Containers by state, as last listed",
 			type: "gauge",
-			samples: Object.entries(containers).map(([state, value]) => ({ labels: { state }, value })),
+			samples: containerStates.map((state) => ({ labels: { state }, value: containers[state] ?? 0 })),
 		},
 		counter("muster_worker_docker_events_total", "Docker events told to the server, or kept for it", events),
 		counter("muster_worker_docker_events_dropped_total", "Docker events dropped since the server was away for too long", dropped),

@@ -87,7 +87,8 @@ describe.each([...runtimeNames])("on %s", (runtime) => {
 			await using fleet = await Fleet.start({ runtime });
 			using machine = new Machine();
 			const port = await freePort();
-			const settings = { ...fleet.settings("yard", await fleet.site("yard")), MUSTER_METRICS_PORT: `${port}` };
+			// Without Docker: what a panel reads has to be there from the start.
+			const settings = { ...fleet.settings("yard", await fleet.site("yard")), MUSTER_METRICS_PORT: `${port}`, MUSTER_DOCKER_SOCKET: "off" };
 			await using worker = await runWorker(machine, [], settings);
 			await soon("the connection", worker.line("worker.connected"));
 			const pages = await Promise.all(
