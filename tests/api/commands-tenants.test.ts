@@ -59,7 +59,7 @@ onEachRuntime("who may read and end commands", (bench: Bench) => {
 		const [viewer, operator] = [await tokenOf("default", "viewer"), await tokenOf("default", "operator")];
 		const query = "query ($id: ID!) { command(id: $id) { state result } }";
 		expect((await askAs(bench.server, viewer, query, { id })).data.command).toEqual({ state: "SUCCEEDED", result: null });
-		expect((await askAs(bench.server, operator, query, { id })).data.command.result).toEqual({ Env: ["A=secret"] });
+		expect((await askAs(bench.server, operator, query, { id })).data.command.result).toEqual({ Env: ["A=[secret]"] });
 		const end = "mutation ($id: ID!) { cancelCommand(id: $id) { command { id } } }";
 		expect((await askAs(bench.server, operator, end, { id: change.id })).errors[0]?.message).toContain("needs the role admin");
 		expect((await askAs(bench.server, operator, end, { id })).errors).toEqual([]);
