@@ -12,7 +12,7 @@ import { apply } from "./apply.ts";
 import { decide } from "./decide.ts";
 import { claimed, type EnrollInput, methodOf, parseEnroll } from "./input.ts";
 import type { Limiter } from "./limiter.ts";
-import { batchMax, overloadedRetrySeconds, waitingMax } from "./limits.ts";
+import { batchMax, besideAt, overloadedRetrySeconds, waitingMax } from "./limits.ts";
 import { refusalMessage } from "./messages.ts";
 import { withMeshTicket } from "./mesh-ticket.ts";
 import { noteEarly } from "./note.ts";
@@ -50,6 +50,7 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 	const batches = batcher<Item, EnrollResult>((items) => runBatch(deps, growth, items), {
 		batchMax,
 		waitingMax,
+		besideAt,
 		shared: isConnectionFault,
 	});
 
