@@ -8,7 +8,7 @@ import type { KnownDocuments } from "./known.ts";
 import { liveSubscriptions } from "./live.ts";
 import type { ErrorMask } from "./mask.ts";
 import { documentLimits, documentRules, maskResult, maskResults, watchRootFields } from "./plugins.ts";
-import { problem, restated } from "./respond.ts";
+import { hardHeaders, problem, restated } from "./respond.ts";
 import { endless, type HttpReply, type OperationScope } from "./scope.ts";
 
 export interface EndpointOptions<Principal> {
@@ -73,7 +73,8 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 		// Refused before any resolver ran, so nothing happens twice when the general pipeline says so in its own words.
 		if (result.data === undefined) return undefined;
 		if (result.errors === undefined) {
-			const headers = { "content-type": `${replyType}; charset=utf-8`, "cache-control": "no-store", ...http.headers };
+			const own = { "content-type": `${replyType}; charset=utf-8`, "cache-control": "no-store", ...http.headers };
+			const headers = { ...hardHeaders(scope.requestId), ...own };
 			return new Response(JSON.stringify(result), { status: http.status ?? 200, headers });
 		}
 		const response = processRegularResult(maskResult(options.mask, result, scope.requestId), yoga.fetchAPI, replyType);

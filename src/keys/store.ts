@@ -44,24 +44,31 @@ export interface KeyToProve {
 	readonly hint: string;
 }
 
-/** The key with this selector, of any tenant: the selector is unique and public. */
-export async function keyBySelector(sql: Sql, kind: KeyRecord["kind"], selector: string): Promise<KeyToProve | undefined> {
+const keyToProve = v.object({
+	id: v.string(),
+	tenantId: v.string(),
+	tenantSlug: v.string(),
+	siteCode: v.nullable(v.string()),
+	verifier: v.string(),
+	hint: v.string(),
+	kind: v.string(),
+	selector: v.string(),
+});
+
+/** The keys with these selectors, of any tenant, in the same order; undefined where there is none of that kind. Selectors are unique and public. */
+export async function keysBySelectors(
+	sql: Sql,
+	asked: readonly { readonly kind: KeyRecord["kind"]; readonly selector: string }[],
+): Promise<(KeyToProve | undefined)[]> {
 	const rows = await sql`
-		select k.id, k.tenant_id, t.slug as tenant_slug, s.code as site_code, k.verifier, k.hint
+		select k.id, k.tenant_id, t.slug as tenant_slug, s.code as site_code, k.verifier, k.hint, k.kind, k.selector
 		from keys k
 		join tenants t on t.id = k.tenant_id
 		left join sites s on s.id = k.site_id
-		where k.selector = ${selector} and k.kind = ${kind}
-		limit 1`;
-	const schema = v.object({
-		id: v.string(),
-		tenantId: v.string(),
-		tenantSlug: v.string(),
-		siteCode: v.nullable(v.string()),
-		verifier: v.string(),
-		hint: v.string(),
-	});
-	return parseFirst(schema, rows);
+		where k.selector = any (${asked.map(({ selector }) => selector)}::text[])
+		limit ${asked.length}`;
+	const found = new Map(parseRows(keyToProve, rows).map(({ kind, selector, ...key }) => [`${kind} ${selector}`, key]));
+	return asked.map(({ kind, selector }) => found.get(`${kind} ${selector}`));
 }
 
 /** Reads keys, and locks those that are exclusive (`isExclusive`) in id order, so that two batches never wait for each other in a circle; their uses are exact under this lock. */
