@@ -48,9 +48,14 @@ export async function stock(server: Muster, { host, mark, db, tag, does }: Maker
 	const logs = await ask("containerLogs", "ContainerLogsInput", { deadlineSeconds: 86_400 });
 	for (const id of [shell, logs]) await connected.told("ORDER", id);
 	for (const id of [shell, logs]) await connected.output(id, 0, `output of ${tag}`);
+	const openSockets = async () =>
+		Number(/^muster_sockets\{kind="worker"\} (\d+)/m.exec(await (await fetch(server.metricsUrl)).text())?.[1]);
+	const before = await openSockets();
 	await connected.close();
+	// Until the server knows, it hands input out.
+	await until("the worker has left", async () => (await openSockets()) < before);
 	const input = "mutation ($id: ID!, $data: String!) { sendCommandInput(commandId: $id, data: $data) { command { id } } }";
-	await until("input waits: the worker has left", async () => {
+	await until("input waits", async () => {
 		await does(input, { id: shell, data: Buffer.from(tag).toString("base64") });
 		return (await rowCount(db, "command_input", `command_id = '${shell}'`)) > 0;
 	});
