@@ -1,5 +1,5 @@
 /** Throughput and p99 against load, as one SVG: two panels side by side, a line for each side. */
-import type { LoadPoint } from "./enroll.ts";
+import type { LoadPoint } from "./enroll-figures.ts";
 
 const [width, height, margin] = [420, 260, 52];
 const colours = ["#1f6f8b", "#c8553d", "#5b8c5a"];
