@@ -21,8 +21,8 @@ export interface Round {
 	readonly ours: ReadonlyMap<string, LoadResult>;
 	/** PostGraphile; none where it is left out. */
 	readonly beside: readonly { readonly clients: number; readonly result: LoadResult }[];
-	readonly burst: LoadResult;
-	readonly burstLimit: PgbenchResult;
+	/** So many at once; left out where only rates were asked. */
+	readonly burst?: { readonly ours: LoadResult; readonly limit: PgbenchResult };
 }
 
 /** Each is the median of the rounds' ratios. With a prefix only the first: it is a run on another disk. */
@@ -73,10 +73,10 @@ export function figuresOf(rounds: readonly Round[], burstSize: number, prefix: s
 		},
 		{
 			name: `${burstSize} machines at once: last reply ÷ pgbench's time for as many`,
-			value: over(({ burst, burstLimit }) => burst.lastAnswerSeconds / burstLimit.seconds),
+			value: over((round) => burstOf(round).seconds / burstOf(round).pgbenchSeconds),
 			...marks(0.6, 0.25),
 			less: true,
-			detail: { seconds: over(({ burst }) => burst.lastAnswerSeconds), pgbenchSeconds: over(({ burstLimit }) => burstLimit.seconds) },
+			detail: { seconds: over((round) => burstOf(round).seconds), pgbenchSeconds: over((round) => burstOf(round).pgbenchSeconds) },
 		},
 	);
 	if (rounds.every(({ ours }) => ours.has("bun 1000")))
@@ -94,6 +94,10 @@ export function figuresOf(rounds: readonly Round[], burstSize: number, prefix: s
 			detail: { perSecond: over((round) => rate(round, "bun 64")), postgraphilePerSecond: over(most) },
 		});
 	return figures;
+}
+
+function burstOf({ burst }: Round): { readonly seconds: number; readonly pgbenchSeconds: number } {
+	return { seconds: burst?.ours.lastAnswerSeconds ?? Number.NaN, pgbenchSeconds: burst?.limit.seconds ?? Number.NaN };
 }
 
 /** The points of the plot: the medians of the rounds. */
