@@ -39,6 +39,12 @@ async function flushMs({ db }: BenchDatabase, among: number): Promise<number> {
 	return performance.now() - began;
 }
 
+/** Written to the log of the whole PostgreSQL so far. */
+async function walBytes({ db }: BenchDatabase): Promise<number> {
+	const [row] = await db.sql`select wal_bytes::float8 as bytes from pg_stat_wal`;
+	return Number(row?.["bytes"]);
+}
+
 /** By turns, the medians' ratio: above 1 is slower among more. */
 async function flushing(small: BenchDatabase, large: BenchDatabase, size: number, rounds: number) {
 	const [few, many]: [number[], number[]] = [[], []];
@@ -65,9 +71,11 @@ export async function growth(quick: boolean, progress: Progress): Promise<Figure
 		const servers = [await openMuster("bun", small.url), await openMuster("bun", large.url)] as const;
 		const keys = [await makeKeys(servers[0]), await makeKeys(servers[1])] as const;
 		const ratios: number[] = [];
+		const wal: [number, number] = [0, 0];
 		for (let round = quick ? 0 : -1; round < (quick ? 1 : 5); round++) {
 			const rates: number[] = [];
 			for (const side of [0, 1] as const) {
+				const walBefore = await walBytes(small);
 				const result = await closedLoop(servers[side], {
 					clients: 64,
 					warmSeconds: 1,
@@ -76,9 +84,12 @@ export async function growth(quick: boolean, progress: Progress): Promise<Figure
 				});
 				if (result.refused > 0) throw new Error(`growth: ${result.refused} were refused`);
 				rates.push(result.perSecond);
+				// The warm-up's are in it: a comparison, not a size.
+				wal[side] = ((await walBytes(small)) - walBefore) / Math.max(1, result.answers);
 			}
 			const [few = Number.NaN, many = Number.NaN] = rates;
-			if (round >= 0) ratios.push(many / few);
+			// A disk that is busy with something else for a whole turn tells nothing.
+			if (round >= 0 && few > 0) ratios.push(many / few);
 			progress(`growth: ${many.toFixed(0)}/s among ${size} workers, ${few.toFixed(0)}/s among 1,000`);
 		}
 		const [all, some] = [await listMs(servers[1], {}), await listMs(servers[1], { site: "seed-7" })];
@@ -87,7 +98,14 @@ export async function growth(quick: boolean, progress: Progress): Promise<Figure
 			name: `enroll among ${size} workers ÷ among 1,000`,
 			value: median(ratios),
 			...(size === 1_000_000 ? { bar: 0.8, stretch: 0.95 } : {}),
-			detail: { firstPageMs: all, firstPageMsAmong1000: fewAll, siteMs: some, siteMsAmong1000: fewSome },
+			detail: {
+				firstPageMs: all,
+				firstPageMsAmong1000: fewAll,
+				siteMs: some,
+				siteMsAmong1000: fewSome,
+				walBytesEach: wal[1],
+				walBytesEachAmong1000: wal[0],
+			},
 		});
 		const flush = await flushing(small, large, size, quick ? 5 : 40);
 		progress(`growth: 1,000 heartbeats written in ${flush.many.toFixed(1)} ms among ${size}, ${flush.few.toFixed(1)} ms among 1,000`);

@@ -135,11 +135,14 @@ async function main(): Promise<void> {
 	void over;
 	const spent = process.cpuUsage(cpu);
 	const elapsedMs = performance.now() - cpuFrom;
+	const answers = latencies.length;
 	latencies.sort((left, right) => left - right);
 	const seconds = load.once === true ? (lastAnswer - began) / 1_000 : load.seconds;
+	// Of no answers there are no times, and JSON has no word for that.
+	if (latencies.length === 0) latencies.push(0);
 	const result: LoadResult = {
-		answers: latencies.length,
-		perSecond: latencies.length / seconds,
+		answers,
+		perSecond: answers / seconds,
 		p50: percentile(latencies, 0.5),
 		p90: percentile(latencies, 0.9),
 		p99: percentile(latencies, 0.99),
