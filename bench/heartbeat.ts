@@ -15,7 +15,7 @@ interface Beats {
 /** Heartbeats over `count` sockets. */
 export async function heartbeats(rounds: number, quick: boolean, progress: Progress): Promise<Figure[]> {
 	const count = quick ? 1_000 : 10_000;
-	const seconds = quick ? 2 : 4;
+	const seconds = quick ? 1 : 4;
 	const postgres = await openPostgres();
 	const database = await postgres.database();
 	const logins = await seedWorkers(database, count);
@@ -35,7 +35,7 @@ export async function heartbeats(rounds: number, quick: boolean, progress: Progr
 		const [ours, limits, cpu, waits]: [number[], number[], number[], number[]] = [[], [], [], []];
 		const wal = async () => (await database.db.sql`select wal_bytes::float8 as bytes from pg_stat_wal`)[0]?.["bytes"] as number;
 		let walPerBeat = 0;
-		for (let round = -1; round < rounds; round++) {
+		for (let round = quick ? 0 : -1; round < rounds; round++) {
 			const limit = await bareClients.ask<Beats>({ do: "beat", query: heartbeatDocument, seconds });
 			const [cpuBefore, walBefore] = [cpuMicros(server.pid), await wal()];
 			const beats = await clients.ask<Beats>({ do: "beat", query: heartbeatDocument, seconds });
