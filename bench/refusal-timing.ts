@@ -33,7 +33,7 @@ export async function refusalTiming(rounds: number, progress: (text: string) => 
 		const times = Object.fromEntries(Object.keys(cases).map((name) => [name, [] as number[]]));
 		// A single round has no warm-up: it shows that the question can be asked.
 		for (let round = rounds === 1 ? 0 : -1; round < rounds; round++) {
-			for (let call = 0; call < callsPerRound; call++) {
+			for (let call = 0; call < (rounds === 1 ? 20 : callsPerRound); call++) {
 				for (const [name, claim] of Object.entries(cases)) {
 					const taken = await timed(pipeline, claim());
 					if (round >= 0) times[name]?.push(taken);

@@ -32,7 +32,7 @@ export interface AppOptions<Principal, Context extends object> {
 	extraRoutes?(request: Request, pathname: string): Response | Promise<Response> | undefined;
 	/** Documents that are recognised by their exact text and run without the general pipeline. */
 	readonly known?: readonly string[];
-	/** Subscriptions that are recognised so on sockets: thousands of workers hold one each, and the general pipeline keeps twice as much for it. */
+	/** Subscriptions that are recognised so on sockets: thousands of workers hold one each, and the general pipeline keeps 4 KiB more for it. */
 	readonly knownSubscriptions?: readonly string[];
 	/** What GraphiQL shows first. */
 	readonly graphiqlQuery?: string;
