@@ -1,35 +1,13 @@
-/** What do a thousand, and a million, workers that are there already cost: enrolling, the first page of a list, a list by site? (G7) */
+/** What do a thousand, and a million, workers that are there already cost: enrolling, the first page of a list, a list by site, a flush of heartbeats? (G7) */
 import { asAdmin, type Muster } from "../tests/support/muster.ts";
 import { type Figure, median } from "./figures.ts";
-import { type BenchDatabase, enrollments, makeKeys, openMuster, openPostgres, type Progress } from "./stage.ts";
+import { writeHeartbeats } from "../src/workers/store.ts";
+import { closedLoop } from "./wrk.ts";
+import { seed, seededWorker } from "./seed.ts";
+import { tenant } from "./socket-stage.ts";
+import { type BenchDatabase, makeKeys, openMuster, openPostgres, type Progress } from "./stage.ts";
 
-const tenant = "ten_00000000000000000000000000";
 const page = "query ($site: String) { workers(first: 50, siteCode: $site) { edges { node { id name state } } } }";
-
-/** So many active workers of a hundred sites, with hosts, credentials, heartbeats, attempts, audit lines: what an enrollment leaves. */
-async function seed({ db }: BenchDatabase, from: number, to: number, progress: Progress): Promise<void> {
-	const step = 50_000;
-	const id = (prefix: string) => `'${prefix}_' || lpad(n::text, 26, '0')`;
-	if (from === 0)
-		await db.sql.unsafe(
-			`insert into sites (id, tenant_id, code, name, enrollment_policy, created_at) select 'site_' || n, '${tenant}', 'seed-' || n, 'x', 'AUTO_APPROVE', now() from generate_series(0, 99) n`,
-		);
-	for (let at = from; at < to; at += step) {
-		const many = `generate_series(${at}, ${Math.min(to, at + step) - 1}) n`;
-		for (const statement of [
-			`insert into workers (tenant_id, id, name, hostname, machine_uid, site_id, method, auto_enrolled, state, labels, created_at, enrolled_at)
-			select '${tenant}', ${id("wrk")}, 'w' || n, 'w' || n, 'uid-' || md5(n::text), 'site_' || n % 100, 'SITE_KEY', false, 'ACTIVE', '{}', now() - n * interval '1 s', now() from ${many}`,
-			`insert into hosts (id, tenant_id, name, site_id, worker_id, state, last_known_state, created_at) select ${id("host")}, '${tenant}', 'h' || n, 'site_' || n % 100, ${id("wrk")}, 'MONITORING', 'MONITORING', now() from ${many}`,
-			`insert into credentials (id, tenant_id, worker_id, name, selector, hash, hint, created_at) select ${id("cred")}, '${tenant}', ${id("wrk")}, 'x', 'seed' || n, sha256(n::text::bytea), 'x', now() from ${many}`,
-			`insert into heartbeats (tenant_id, worker_id, at) select '${tenant}', ${id("wrk")}, now() from ${many}`,
-			`insert into attempts (id, tenant_id, at, method, accepted, outcome, source_address) select ${id("att")}, '${tenant}', now(), 'SITE_KEY', true, 'NEW', '192.0.2.1' from ${many}`,
-			`insert into audit (id, tenant_id, at, actor, action, subject) select ${id("aud")}, '${tenant}', now(), 'x', 'enrollment.admitted', 'x' from ${many}`,
-		])
-			await db.tx((tx) => tx.unsafe(statement));
-		progress(`growth: ${Math.min(to, at + step)} workers seeded`);
-	}
-	await db.sql`vacuum analyze`;
-}
 
 async function listMs(server: Muster, variables: object): Promise<number> {
 	const times: number[] = [];
@@ -39,6 +17,44 @@ async function listMs(server: Muster, variables: object): Promise<number> {
 		times.push(performance.now() - at);
 	}
 	return median(times);
+}
+
+/** A gathering of 1,000 workers' heartbeats, of any among so many, in milliseconds. */
+async function flushMs({ db }: BenchDatabase, among: number): Promise<number> {
+	const stride = Math.floor(among / 1_000);
+	const offset = Math.floor(Math.random() * stride);
+	const at = Date.now();
+	const rows = Array.from({ length: 1_000 }, (_, index) => ({
+		tenantId: tenant,
+		workerId: seededWorker(index * stride + offset),
+		at,
+		bootId: null,
+		sequence: 1,
+		load1: Math.random(),
+		memoryUsedBytes: 1e9,
+		uptimeSeconds: 1e5,
+	}));
+	const began = performance.now();
+	await writeHeartbeats(db.sql, rows);
+	return performance.now() - began;
+}
+
+/** Written to the log of the whole PostgreSQL so far. */
+async function walBytes({ db }: BenchDatabase): Promise<number> {
+	const [row] = await db.sql`select wal_bytes::float8 as bytes from pg_stat_wal`;
+	return Number(row?.["bytes"]);
+}
+
+/** By turns, the medians' ratio: above 1 is slower among more. */
+async function flushing(small: BenchDatabase, large: BenchDatabase, size: number, rounds: number) {
+	const [few, many]: [number[], number[]] = [[], []];
+	for (let round = -3; round < rounds; round++) {
+		const pair = [await flushMs(small, 1_000), await flushMs(large, size)] as const;
+		if (round < 0) continue;
+		few.push(pair[0]);
+		many.push(pair[1]);
+	}
+	return { few: median(few), many: median(many) };
 }
 
 /** Two databases side by side, a small one and one that grows: each size is measured by turns with the small one. */
@@ -55,19 +71,25 @@ export async function growth(quick: boolean, progress: Progress): Promise<Figure
 		const servers = [await openMuster("bun", small.url), await openMuster("bun", large.url)] as const;
 		const keys = [await makeKeys(servers[0]), await makeKeys(servers[1])] as const;
 		const ratios: number[] = [];
+		const wal: [number, number] = [0, 0];
 		for (let round = quick ? 0 : -1; round < (quick ? 1 : 5); round++) {
 			const rates: number[] = [];
 			for (const side of [0, 1] as const) {
-				const result = await enrollments(servers[side], {
+				const walBefore = await walBytes(small);
+				const result = await closedLoop(servers[side], {
 					clients: 64,
 					warmSeconds: 1,
-					seconds: quick ? 2 : 3,
+					seconds: quick ? 1 : 3,
 					credential: keys[side].siteKey,
 				});
+				if (result.refused > 0) throw new Error(`growth: ${result.refused} were refused`);
 				rates.push(result.perSecond);
+				// The warm-up's are in it: a comparison, not a size.
+				wal[side] = ((await walBytes(small)) - walBefore) / Math.max(1, result.answers);
 			}
 			const [few = Number.NaN, many = Number.NaN] = rates;
-			if (round >= 0) ratios.push(many / few);
+			// A disk that is busy with something else for a whole turn tells nothing.
+			if (round >= 0 && few > 0) ratios.push(many / few);
 			progress(`growth: ${many.toFixed(0)}/s among ${size} workers, ${few.toFixed(0)}/s among 1,000`);
 		}
 		const [all, some] = [await listMs(servers[1], {}), await listMs(servers[1], { site: "seed-7" })];
@@ -76,7 +98,21 @@ export async function growth(quick: boolean, progress: Progress): Promise<Figure
 			name: `enroll among ${size} workers ÷ among 1,000`,
 			value: median(ratios),
 			...(size === 1_000_000 ? { bar: 0.8, stretch: 0.95 } : {}),
-			detail: { firstPageMs: all, firstPageMsAmong1000: fewAll, siteMs: some, siteMsAmong1000: fewSome },
+			detail: {
+				firstPageMs: all,
+				firstPageMsAmong1000: fewAll,
+				siteMs: some,
+				siteMsAmong1000: fewSome,
+				walBytesEach: wal[1],
+				walBytesEachAmong1000: wal[0],
+			},
+		});
+		const flush = await flushing(small, large, size, quick ? 5 : 40);
+		progress(`growth: 1,000 heartbeats written in ${flush.many.toFixed(1)} ms among ${size}, ${flush.few.toFixed(1)} ms among 1,000`);
+		figures.push({
+			name: `flush of 1,000 heartbeats among ${size} workers ÷ among 1,000`,
+			value: flush.many / flush.few,
+			detail: { ms: flush.many, msAmong1000: flush.few },
 		});
 		await Promise.all(servers.map((server) => server.stop()));
 	}

@@ -52,7 +52,7 @@ export async function pgbench(
 	const args = [...options, ...length, "--log", `--log-prefix=${join(logs, "log")}`, ...defined, ...place];
 	try {
 		const output = await run(program, args, { ...process.env, ...environment, PGPASSWORD: decodeURIComponent(url.password) });
-		const perSecond = Number(/tps = ([\d.]+)/.exec(output)?.[1]);
+		const perSecond = Number(/tps = ([\d.]+)/.exec(output)?.[1] ?? 0);
 		const done = Number(/transactions actually processed: (\d+)/.exec(output)?.[1]);
 		const latencies = readdirSync(logs)
 			.flatMap((file) => readFileSync(join(logs, file), "utf8").trim().split("\n"))

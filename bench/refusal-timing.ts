@@ -31,8 +31,9 @@ export async function refusalTiming(rounds: number, progress: (text: string) => 
 			"enroll malformed": () => enrollClaim(`${key.slice(0, -1)}z`),
 		};
 		const times = Object.fromEntries(Object.keys(cases).map((name) => [name, [] as number[]]));
-		for (let round = -1; round < rounds; round++) {
-			for (let call = 0; call < callsPerRound; call++) {
+		// A single round has no warm-up: it shows that the question can be asked.
+		for (let round = rounds === 1 ? 0 : -1; round < rounds; round++) {
+			for (let call = 0; call < (rounds === 1 ? 20 : callsPerRound); call++) {
 				for (const [name, claim] of Object.entries(cases)) {
 					const taken = await timed(pipeline, claim());
 					if (round >= 0) times[name]?.push(taken);

@@ -1,5 +1,6 @@
 /**
- * `npm run bench [-- NAME …] [-- --quick]`: every question, or some, with their progress, a table at the end, JSON and a plot in bench/results.
+ * `npm run bench [-- NAME …] [-- --quick]`: every question, or some, with their progress, a table at the end, and JSON, Markdown and a plot in
+ * bench/results, written after each question. A question that fails is named at the end, and the exit code is 1.
  * `npm run bench -- flapping [WORKERS] [MINUTES]` (200, 10), `npm run bench -- footprint [MINUTES]` (10) and
  * `npm run bench -- dashboard [HOSTS] [CHANGES A SECOND] [MINUTES]` (10000, 500, 5) are no ratios and run by name only.
  */
@@ -8,40 +9,47 @@ import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { dashboard } from "./dashboard.ts";
-import { enrolling, type LoadPoint } from "./enroll.ts";
-import { type Figure, standing } from "./figures.ts";
+import { enrolling } from "./enroll.ts";
+import type { LoadPoint } from "./enroll-figures.ts";
+import type { Figure } from "./figures.ts";
 import { flapping } from "./flapping.ts";
 import { footprint } from "./footprint.ts";
 import { growth } from "./growth.ts";
 import type { Ratio } from "./harness.ts";
 import { plot } from "./plot.ts";
+import { type Answer, json, markdown, type Run, table } from "./report.ts";
 import { refusalTiming } from "./refusal-timing.ts";
 import { openSlowPostgres } from "./slow-disk.ts";
-import { fanOut, heartbeats } from "./sockets.ts";
+import { fanOut } from "./fan-out.ts";
+import { heartbeats } from "./heartbeat.ts";
+import { workerSockets } from "./worker-sockets.ts";
 import type { Progress } from "./stage.ts";
 import { verifyKey } from "./verify-key.ts";
 
 const points: LoadPoint[] = [];
+/** Questions that ended with an error. */
+const failed: string[] = [];
 
 /** One question a name; each sets its subject beside its limit in the same run. */
 const questions: Readonly<Record<string, (quick: boolean, progress: Progress) => Promise<readonly Figure[]>>> = {
 	"verify-key": async (quick, progress) => [
 		{
-			...figureOf(await verifyKey(quick ? 5 : 15, progress)),
+			...figureOf(await verifyKey(quick ? 3 : 15, progress)),
 			name: "hot check of a proven key ÷ bare HMAC-SHA-256 and compare",
 			bar: 2,
 			stretch: 1.3,
 			less: true,
 		},
 	],
-	"refusal-timing": async (quick, progress) => (await refusalTiming(quick ? 5 : 15, progress)).map(figureOf),
+	"refusal-timing": async (quick, progress) => (await refusalTiming(quick ? 1 : 15, progress)).map(figureOf),
 	async enroll(quick, progress) {
 		const result = await enrolling(quick, progress);
 		points.push(...result.points);
 		return result.figures;
 	},
-	heartbeat: (quick, progress) => heartbeats(quick ? 2 : 5, quick, progress),
-	"fan-out": (quick, progress) => fanOut(quick ? 3 : 7, quick, progress),
+	heartbeat: (quick, progress) => heartbeats(quick ? 1 : 5, quick, progress),
+	"worker-sockets": workerSockets,
+	"fan-out": fanOut,
 	growth,
 	async "slow-disk"(quick, progress) {
 		const slow = quick ? undefined : await openSlowPostgres();
@@ -82,25 +90,39 @@ if (unknown.length > 0) {
 const quick = process.argv.includes("--quick");
 const progress = (text: string) => process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${text}` : `${text}\n`);
 
-const loadBefore = loadavg();
-const figures: Figure[] = [];
-for (const [name, ask] of Object.entries(questions)) {
-	if (words.length === 0 || words.includes(name)) figures.push(...(await ask(quick, progress)));
+const before = load();
+const began = performance.now();
+const name = `${at.slice(0, 10)}${quick ? "-quick" : ""}${words.length === 0 ? "" : `-${words.join("-")}`}`;
+const answers: Answer[] = [];
+for (const [question, ask] of Object.entries(questions)) {
+	if (words.length > 0 && !words.includes(question)) continue;
+	const asked = performance.now();
+	try {
+		answers.push({ question, figures: await ask(quick, progress), seconds: (performance.now() - asked) / 1_000 });
+	} catch (error) {
+		failed.push(question);
+		process.stderr.write(`\n${question} ended with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+	}
+	// A run that is stopped keeps what it has measured.
+	store();
 }
 if (process.stderr.isTTY) process.stderr.write("\n");
+process.stdout.write(table(soFar()));
+if (failed.length > 0) process.stdout.write(`without an answer: ${failed.join(", ")}\n`);
+process.exit(failed.length > 0 ? 1 : 0);
 
-const row = (cells: readonly string[]) => `${cells.map((cell, index) => (index === 0 ? cell.padEnd(70) : cell.padStart(9))).join(" ")}\n`;
-const mark = (value: number | undefined, less = false) => (value === undefined ? "" : `${less ? "≤" : "≥"} ${value}`);
-process.stdout.write(row(["figure", "value", "bar", "stretch", ""]));
-for (const figure of figures) {
-	const { name, value, bar, stretch, less } = figure;
-	process.stdout.write(row([name, value.toFixed(2), mark(bar, less), mark(stretch, less), standing(figure)]));
-	const detail = Object.entries(figure.detail ?? {}).map(([what, amount]) => `${what} ${Number(amount.toPrecision(4))}`);
-	if (detail.length > 0) process.stdout.write(`    ${detail.join(" · ")}\n`);
+function load(): number {
+	return Number((loadavg()[0] ?? 0).toFixed(1));
 }
-const load = { before: loadBefore.map((value) => Number(value.toFixed(1))), after: loadavg().map((value) => Number(value.toFixed(1))) };
-process.stdout.write(`load of this machine: ${load.before[0]} before, ${load.after[0]} after, ${cpus().length} cores\n`);
-const name = `${at.slice(0, 10)}${quick ? "-quick" : ""}${words.length === 0 ? "" : `-${words.join("-")}`}`;
-writeFileSync(resultFile(`${name}.json`), `${JSON.stringify({ at, cores: cpus().length, load, figures, points }, null, "\t")}\n`);
-if (points.length > 0) writeFileSync(resultFile(`${name}.svg`), plot(points));
-process.exit(0);
+
+function soFar(): Run {
+	const seconds = (performance.now() - began) / 1_000;
+	return { at, cores: cpus().length, quick, load: { before, after: load() }, seconds, answers, points };
+}
+
+function store(): void {
+	const run = soFar();
+	writeFileSync(resultFile(`${name}.json`), json(run));
+	if (points.length > 0) writeFileSync(resultFile(`${name}.svg`), plot(points));
+	writeFileSync(resultFile(`${name}.md`), markdown(run, points.length > 0 ? `${name}.svg` : undefined));
+}

@@ -45,6 +45,7 @@ import { noMesh } from "./mesh/none.ts";
 import { startMeshWork } from "./mesh/work.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
+import { commandsDocument } from "./protocol/commands.ts";
 import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
@@ -175,6 +176,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 		extraRoutes: (request, pathname) => dashboard(request, pathname) ?? distribution(request, pathname),
 		...(config.apiListen === undefined ? {} : { enrollOnly: enrollOnlyMessage(config.apiListen, config.serverAddr) }),
 		known: [enrollDocument, heartbeatDocument],
+		knownSubscriptions: [commandsDocument],
 		createContext: async (scope) =>
 			createContext({ ...parts, ...scope, principal: scope.principal ?? (await fromHeaders(authenticator, scope)) }),
 		ready: async () => {
@@ -199,11 +201,10 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	});
 	const whole = { fetch: (request: Request, info: RequestInfo) => app.fetch(request, info), sockets, bodyBytesMax, onFault };
 	const enrollOnly = { fetch: (request: Request, info: RequestInfo) => app.fetchEnrollOnly(request, info), bodyBytesMax, onFault };
-	const { apiListen } = config;
 	// H5: where the API has a listener of its own, the other is for new machines and knows nothing else.
-	const lan = apiListen === undefined ? whole : enrollOnly;
+	const lan = config.apiListen === undefined ? whole : enrollOnly;
 	listeners.push(await listenAs("MUSTER_LISTEN", config.listen, (listen) => runtime.serve({ ...lan, listen })));
-	const api = apiListen && (await listenAs("MUSTER_API_LISTEN", apiListen, (listen) => runtime.serve({ ...whole, listen })));
+	const api = config.apiListen && (await listenAs("MUSTER_API_LISTEN", config.apiListen, (listen) => runtime.serve({ ...whole, listen })));
 	if (api !== undefined) listeners.push(api);
 	place.serverAddress ??= api === undefined ? null : formatListenAddress(api.address);
 	const metricsListener = await listenAs("MUSTER_METRICS_LISTEN", config.metricsListen, (listen) =>

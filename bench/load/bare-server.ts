@@ -53,8 +53,8 @@ const server = Bun.serve<Data>({
 			else handler.open?.(ws as never);
 		},
 		message(ws, message) {
-			// Whoever says hello is answered, so that one client opens both kinds.
-			if (ws.data.raw) ws.send("{}");
+			// Whoever says hello is answered, so that one client opens both kinds; an echo fills the buffers of one that reads nothing.
+			if (ws.data.raw) ws.send(message);
 			else void handler.message(ws as never, message as never);
 		},
 		close(ws, code, reason) {

@@ -2,28 +2,18 @@
  * Loads a server with enrollments from a process of its own: a closed loop of so many clients, each a machine of its own with every
  * request, on connections kept open; or so many at once. What to do comes as JSON in LOAD; what came of it goes to stdout as JSON.
  */
-import { createHmac } from "node:crypto";
 import process from "node:process";
-import { autoEnrollmentMac } from "../../src/protocol/auto-enroll.ts";
-import { enrollDocument } from "../../src/protocol/operations.ts";
 import { percentile } from "../figures.ts";
+import { admittedText, bodies, type EnrollRequest, headOf, numberLength } from "./enroll-request.ts";
 
 /** What the load is. */
-export interface EnrollLoad {
+export interface EnrollLoad extends EnrollRequest {
 	readonly port: number;
 	readonly clients: number;
 	/** Seconds before anything counts, and seconds that count; with `once` each client asks once and nothing else counts. */
 	readonly warmSeconds: number;
 	readonly seconds: number;
 	readonly once?: boolean;
-	readonly credential:
-		| { readonly siteKey: { readonly siteCode: string; readonly key: string } }
-		| { readonly enrollmentKey: string }
-		| { readonly autoSecret: string };
-	/** Asks in other words (a blank more), so that the general pipeline answers. */
-	readonly general?: boolean;
-	/** X25519 public key: replies are sealed to it. */
-	readonly replyKey?: string;
 	/** Requests a second with a wrong key beside the others, on connections of their own. */
 	readonly wrong?: { readonly perSecond: number; readonly token: string };
 }
@@ -39,46 +29,29 @@ export interface LoadResult {
 	readonly max: number;
 	/** From the first byte sent to the last answer, in seconds. */
 	readonly lastAnswerSeconds: number;
-	/** Answers with another status than 200; those to wrong keys are not among them. */
+	/** Answers that let nobody in; those to wrong keys are not among them. */
 	readonly refused: number;
 	readonly wrongAnswers: number;
 	/** The generator's own processor time over the time that passed. */
 	readonly cpuShare: number;
+	/** What made the load. */
+	readonly generator?: "wrk" | "own";
 }
 
-/** Ids of one run never meet those of another. */
-const run = Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex");
 let asked = 0;
 
 function requestOf(load: EnrollLoad): () => string {
-	const { credential, replyKey } = load;
-	const tail = replyKey === undefined ? "" : `,"replyKey":${JSON.stringify(replyKey)}`;
-	const head = `{"query":${JSON.stringify(load.general === true ? `${enrollDocument} ` : enrollDocument)},"variables":{"input":{"enrollmentId":"`;
-	const http = `POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:${load.port}\r\nContent-Type: application/json\r\nAccept: application/graphql-response+json, application/json\r\nContent-Length: `;
+	const make = bodies(load);
 	return () => {
-		const number = (++asked).toString(16).padStart(16, "0");
-		const enrollmentId = `${run}${number}`;
-		const machineUid = `uid-${run}${number}`;
-		const name = `robot-${number.slice(8)}`;
-		const proof =
-			"autoSecret" in credential ? { autoEnrollment: signed(credential.autoSecret, enrollmentId, name, machineUid) } : credential;
-		const body = `${head}${enrollmentId}","credential":${JSON.stringify(proof)},"worker":{"name":"${name}","hostname":"${name}","machineUid":"${machineUid}","platform":"linux-x64","version":"0.1.0"}${tail}}}}`;
-		return `${http}${body.length}\r\n\r\n${body}`;
-	};
-}
-
-function signed(secret: string, enrollmentId: string, name: string, machineUid: string) {
-	const [nonce, timestamp] = [createHmac("sha256", "nonce").update(enrollmentId).digest("hex").slice(0, 32), new Date().toISOString()];
-	return {
-		nonce,
-		timestamp,
-		mac: autoEnrollmentMac(secret, { tenant: "default", enrollmentId, name, requestedId: null, machineUid, nonce, timestamp }),
+		const body = make((++asked).toString(16).padStart(numberLength, "0"));
+		return headOf(load.port, body.length) + body;
 	};
 }
 
 interface Client {
 	text: string;
-	answered: (status: string) => void;
+	/** With the whole answer; undefined when the connection was cut. */
+	answered: (answer: string | undefined) => void;
 }
 
 function connect(port: number): Promise<Bun.Socket<Client>> {
@@ -94,12 +67,12 @@ function connect(port: number): Promise<Bun.Socket<Client>> {
 				if (end < 0) return;
 				const length = Number(/content-length: *(\d+)/i.exec(data.text)?.[1] ?? Number.NaN);
 				if (data.text.length < end + 4 + length) return;
-				const status = data.text.slice(9, 12);
+				const answer = data.text;
 				data.text = "";
-				data.answered(status);
+				data.answered(answer);
 			},
 			close(socket) {
-				socket.data.answered("cut");
+				socket.data.answered(undefined);
 			},
 			error() {},
 		},
@@ -119,6 +92,7 @@ async function connectAll(port: number, count: number): Promise<Bun.Socket<Clien
 async function main(): Promise<void> {
 	const load = JSON.parse(process.env["LOAD"] ?? "{}") as EnrollLoad;
 	const make = requestOf(load);
+	const admitted = admittedText(load);
 	const sockets = await connectAll(load.port, load.clients);
 	const latencies: number[] = [];
 	let [refused, over, lastAnswer] = [0, false, 0];
@@ -142,14 +116,14 @@ async function main(): Promise<void> {
 						sentAt = performance.now();
 						socket.write(make());
 					};
-					socket.data.answered = (status) => {
+					socket.data.answered = (answer) => {
 						const now = performance.now();
 						if (now >= countFrom && now < countTo) {
-							if (status === "200") latencies.push(now - sentAt);
+							if (answer?.startsWith("200", 9) === true && answer.includes(admitted)) latencies.push(now - sentAt);
 							else refused++;
 							lastAnswer = now;
 						}
-						if (load.once === true || now >= countTo || status === "cut") {
+						if (load.once === true || now >= countTo || answer === undefined) {
 							over = now >= countTo;
 							done();
 						} else ask();
@@ -161,11 +135,14 @@ async function main(): Promise<void> {
 	void over;
 	const spent = process.cpuUsage(cpu);
 	const elapsedMs = performance.now() - cpuFrom;
+	const answers = latencies.length;
 	latencies.sort((left, right) => left - right);
 	const seconds = load.once === true ? (lastAnswer - began) / 1_000 : load.seconds;
+	// Of no answers there are no times, and JSON has no word for that.
+	if (latencies.length === 0) latencies.push(0);
 	const result: LoadResult = {
-		answers: latencies.length,
-		perSecond: latencies.length / seconds,
+		answers,
+		perSecond: answers / seconds,
 		p50: percentile(latencies, 0.5),
 		p90: percentile(latencies, 0.9),
 		p99: percentile(latencies, 0.99),

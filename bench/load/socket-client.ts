@@ -1,28 +1,29 @@
 /**
  * Holds thousands of graphql-transport-ws sockets open in a process of its own. Commands come as lines of JSON on stdin, each is answered with
- * a line on stdout: `open` sockets, `beat` in a closed loop, `subscribe`, `expect` so many messages, `report`.
+ * a line on stdout: `open` sockets, `beat` in a closed loop, `subscribe`, `expect` one message on each.
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { percentile } from "../figures.ts";
 
 interface Command {
-	readonly do: "open" | "beat" | "subscribe" | "expect" | "report";
+	readonly do: "open" | "beat" | "subscribe" | "expect";
 	readonly url?: string;
 	/** What each socket says of itself with `connection_init`. */
 	readonly logins?: readonly object[];
+	/** With `open`: what each subscribes to as soon as it is let in. */
 	readonly query?: string;
 	readonly sockets?: number;
 	readonly seconds?: number;
-	/** Messages that each socket is to get, and how long to wait for them at most. */
-	readonly each?: number;
 }
 
 const sockets: WebSocket[] = [];
 let onText: (index: number, text: string) => void = () => {};
-let received = 0;
 
-function open(url: string, login: object, index: number): Promise<void> {
+/** As clients of graphql-ws number their operations: none has the id of another. */
+const subscribing = (query: string) => JSON.stringify({ id: crypto.randomUUID(), type: "subscribe", payload: { query } });
+
+function open(url: string, login: object, index: number, query: string | undefined): Promise<void> {
 	return new Promise((resolve, reject) => {
 		// Each is a client of its own behind a proxy: a server bounds the sockets of one address.
 		const options = { protocols: ["graphql-transport-ws"], headers: { "x-forwarded-for": `10.1.${index >> 8}.${index & 255}` } };
@@ -32,14 +33,15 @@ function open(url: string, login: object, index: number): Promise<void> {
 		socket.onclose = ({ code, reason }) => reject(new Error(`Socket ${index} closed: ${code} ${reason}`));
 		socket.onmessage = () => {
 			socket.onmessage = ({ data }) => onText(index, String(data));
+			if (query !== undefined) socket.send(subscribing(query));
 			resolve();
 		};
 	});
 }
 
-async function openAll(url: string, logins: readonly object[]): Promise<number> {
+async function openAll(url: string, logins: readonly object[], query: string | undefined): Promise<number> {
 	for (let index = 0; index < logins.length; index += 64) {
-		await Promise.all(logins.slice(index, index + 64).map((login, offset) => open(url, login, index + offset)));
+		await Promise.all(logins.slice(index, index + 64).map((login, offset) => open(url, login, index + offset, query)));
 	}
 	return logins.length;
 }
@@ -83,45 +85,33 @@ async function beat(query: string, count: number, seconds: number): Promise<obje
 }
 
 let settled = () => {};
-let wanted = Number.POSITIVE_INFINITY;
-let lastAt = 0;
+/** When the messages of one event came, in their order. */
+let arrivals: number[] = [];
 
 async function run(command: Command): Promise<object> {
 	switch (command.do) {
 		case "open":
-			return { opened: await openAll(command.url ?? "", command.logins ?? []) };
+			return { opened: await openAll(command.url ?? "", command.logins ?? [], command.query) };
 		case "beat":
 			return beat(command.query ?? "", command.sockets ?? sockets.length, command.seconds ?? 3);
 		case "subscribe":
 			onText = () => {
-				received++;
-				lastAt = Date.now();
-				if (received >= wanted) settled();
+				arrivals.push(performance.timeOrigin + performance.now());
+				if (arrivals.length >= sockets.length) settled();
 			};
-			sockets.forEach((socket, index) => {
-				socket.send(
-					JSON.stringify({
-						id: command.query?.startsWith("#") === true ? String(index) : "1",
-						type: "subscribe",
-						payload: { query: command.query },
-					}),
-				);
-			});
+			for (const socket of sockets) socket.send(subscribing(command.query ?? ""));
 			return {};
 		case "expect": {
-			received = 0;
-			wanted = sockets.length * (command.each ?? 1);
-			const cpu = process.cpuUsage();
+			arrivals = [];
 			const all = new Promise<void>((resolve) => {
 				settled = resolve;
 			});
 			process.stdout.write('{"ready":true}\n');
-			await Promise.race([all, new Promise((resolve) => setTimeout(resolve, (command.seconds ?? 30) * 1_000))]);
-			const spent = process.cpuUsage(cpu);
-			return { received, lastAt, cpuSeconds: (spent.user + spent.system) / 1e6 };
+			const timer = setTimeout(() => settled(), (command.seconds ?? 30) * 1_000);
+			await all;
+			clearTimeout(timer);
+			return { received: arrivals.length, firstAt: arrivals[0], p99At: percentile(arrivals, 0.99), lastAt: arrivals.at(-1) };
 		}
-		case "report":
-			return { received };
 	}
 }
 

@@ -16,7 +16,8 @@ const pollMs = 2_000;
 
 /** Opens the hub. One statement a poll asks for all workers at once: a fleet that has nothing to do costs no more. */
 export async function openCommandHub({ db, log }: Pick<Deps, "db" | "log">): Promise<CommandHub> {
-	const bells = new Map<string, Set<{ readonly bell: Bell; readonly tenantId: string }>>();
+	// Most have one listener, and a set for it would be the most of what a waiting worker takes here.
+	const bells = new Map<string, readonly { readonly bell: Bell; readonly tenantId: string }[]>();
 	const keyOf = (what: string, id: string) => `${what} ${id}`;
 
 	function ring(key: string): void {
@@ -50,14 +51,14 @@ export async function openCommandHub({ db, log }: Pick<Deps, "db" | "log">): Pro
 			const key = keyOf(what, id);
 			const bell = newBell();
 			const entry = { bell, tenantId };
-			const known = bells.get(key) ?? new Set();
-			bells.set(key, known.add(entry));
+			bells.set(key, [...(bells.get(key) ?? []), entry]);
 			return {
 				ring: () => bell.ring(),
 				wait: (signal, timeoutMs) => bell.wait(signal, timeoutMs),
 				close() {
-					known.delete(entry);
-					if (known.size === 0 && bells.get(key) === known) bells.delete(key);
+					const left = bells.get(key)?.filter((one) => one !== entry) ?? [];
+					if (left.length > 0) bells.set(key, left);
+					else bells.delete(key);
 				},
 			};
 		},

@@ -32,6 +32,8 @@ export interface AppOptions<Principal, Context extends object> {
 	extraRoutes?(request: Request, pathname: string): Response | Promise<Response> | undefined;
 	/** Documents that are recognised by their exact text and run without the general pipeline. */
 	readonly known?: readonly string[];
+	/** Subscriptions that are recognised so on sockets: thousands of workers hold one each, and the general pipeline keeps 4 KiB more for it. */
+	readonly knownSubscriptions?: readonly string[];
 	/** What GraphiQL shows first. */
 	readonly graphiqlQuery?: string;
 	/** What `fetchEnrollOnly` says to everything that it does not answer: where to go instead. */
@@ -53,6 +55,7 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 	const { introspection } = options.config;
 	const streamStallMs = options.streamStallMs ?? 30_000;
 	const known = knownDocuments(schema, options.known ?? []);
+	const knownSubscriptions = knownDocuments(schema, options.knownSubscriptions ?? []);
 	const common = { schema, createContext, introspection, mask, newRequestId, streamStallMs };
 	const endpoint = createEndpoint<Principal>({ ...common, known });
 	// An engine of its own: what it refuses must not be remembered as refused for the other listener, and what is known there is not known here.
@@ -124,6 +127,7 @@ export function createApp<Principal, Context extends object>(options: AppOptions
 		},
 		yoga: endpoint.yoga,
 		known,
+		knownSubscriptions,
 		mask,
 		newRequestId,
 		sourceOf,

@@ -10,18 +10,22 @@ import type { Plugin } from "graphql-yoga";
 export function liveSubscriptions(): Plugin {
 	return {
 		onSubscribe({ setSubscribeFn }) {
-			setSubscribeFn(subscribeLive);
+			setSubscribeFn((args: ExecutionArgs) => subscribeLive(args));
 		},
 	};
 }
 
-async function subscribeLive(args: ExecutionArgs): Promise<AsyncIterable<ExecutionResult> | ExecutionResult> {
+/** Runs one subscription so; every result goes through `finish`, the one of a refusal too. Throws what the resolver threw before it began. */
+export async function subscribeLive(
+	args: ExecutionArgs,
+	finish: (result: ExecutionResult) => ExecutionResult = (result) => result,
+): Promise<AsyncIterable<ExecutionResult> | ExecutionResult> {
 	const left = new AbortController();
 	const contextValue = derived(args.contextValue, left.signal);
 	const source = await createSourceEventStream({ ...args, contextValue });
-	if (!(Symbol.asyncIterator in source)) return source;
+	if (!(Symbol.asyncIterator in source)) return finish(source);
 	return resultsOf(source[Symbol.asyncIterator](), left, async (event) =>
-		execute({ ...args, rootValue: event, contextValue: derived(args.contextValue, left.signal) }),
+		finish(await execute({ ...args, rootValue: event, contextValue: derived(args.contextValue, left.signal) })),
 	);
 }
 

@@ -17,7 +17,7 @@ export interface SocketHandle {
 
 /** Facts of the operation at hand. On a socket all operations share one, but for `requestId`, `http` and `signal`. */
 export interface OperationScope<Principal> {
-	/** The HTTP request, or the one that opened the socket. */
+	/** The HTTP request; on a socket one that says nothing, since what it was opened with was asked when it was let in. */
 	readonly request: Request;
 	/** Server-chosen; in the log, in masked errors and in the reply's X-Request-Id. */
 	readonly requestId: string;

@@ -1,12 +1,12 @@
-import { type ExecutionArgs, type FormattedExecutionResult, GraphQLError } from "graphql";
-import { type Context as ProtocolContext, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type OperationResult } from "graphql-ws";
+import { clearTimeout, setTimeout } from "node:timers";
+import type { ExecutionArgs, FormattedExecutionResult, GraphQLError } from "graphql";
+import { GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer } from "graphql-ws";
 import { MusterError } from "../errors.ts";
 import { closeCodes } from "../protocol/codes.ts";
 import type { ServeOptions, ServerSocket, SocketSession } from "../runtime/port.ts";
 import type { App } from "./app.ts";
-import type { KnownRequest } from "./known.ts";
-import { maskResult } from "./plugins.ts";
 import { isPaced } from "./paced.ts";
+import { bare, type Engine, prepare } from "./prepare.ts";
 import { type ReaderSocket, type Sharing, subscriptionGroups } from "./shared.ts";
 import { endless, type OperationScope, type SocketHandle } from "./scope.ts";
 
@@ -48,18 +48,18 @@ const internalError = 4500;
 interface Connection<Principal, Context> {
 	readonly handle: SocketHandle;
 	readonly reader: ReaderSocket;
-	readonly request: Request;
+	/** The upgrade request, until the socket is let in; then one that says nothing: nobody asks it any more. */
+	request: Request;
 	principal: Principal | undefined;
 	context: (OperationScope<Principal> & Context) | undefined;
 	closed: boolean;
+	/** Until `connection_init`. */
+	initTimer: ReturnType<typeof setTimeout> | undefined;
 }
 
-type Extra<Principal, Context> = { readonly connection: Connection<Principal, Context> };
-type Engine = {
-	readonly execute: (args: ExecutionArgs) => OperationResult;
-	readonly subscribe: (args: ExecutionArgs) => OperationResult;
-};
+const asked = new Request("http://socket.invalid/graphql");
 
+type Extra<Principal, Context> = { readonly connection: Connection<Principal, Context> };
 /** graphql-transport-ws for `ServeOptions.sockets`: same schema, rules, masking and limits as over HTTP. */
 export function createSockets<Principal, Context extends object>(
 	options: SocketOptions<Principal, Context>,
@@ -75,21 +75,25 @@ export function createSockets<Principal, Context extends object>(
 		else perAddress.delete(sourceAddress);
 	}
 
-	function open(socket: ServerSocket): SocketSession {
-		const sourceAddress = app.sourceOf(socket.request, socket.peerAddress);
+	function open({ request, peerAddress, subprotocol, ...socket }: ServerSocket): SocketSession {
+		const sourceAddress = app.sourceOf(request, peerAddress);
 		count(sourceAddress, 1);
 		const connection: Connection<Principal, Context> = {
 			handle: { sourceAddress, close: (code, reason) => socket.close(code, reason) },
 			reader: { push: (texts) => socket.push(texts), fellBehind: () => socket.close(closeCodes.fellBehind, fellBehindReason) },
-			request: socket.request,
+			request,
 			principal: undefined,
 			context: undefined,
 			closed: false,
+			initTimer: setTimeout(
+				() => socket.close(closeCodes.initTimeout, "Connection initialisation timeout"),
+				options.initTimeoutMs ?? 10_000,
+			),
 		};
 		let receive: (text: string) => Promise<void> = async () => {};
 		const end = server.opened(
 			{
-				protocol: socket.subprotocol,
+				protocol: subprotocol,
 				send: (text) => socket.send(text),
 				close: (code, reason) => socket.close(code ?? internalError, reason ?? ""),
 				onMessage(callback) {
@@ -110,6 +114,7 @@ export function createSockets<Principal, Context extends object>(
 			closed(code, reason) {
 				if (connection.closed) return;
 				connection.closed = true;
+				clearTimeout(connection.initTimer);
 				count(sourceAddress, -1);
 				// Not left to the protocol server: it calls back only after every subscription has ended.
 				if (connection.principal !== undefined) options.onClose?.(connection.principal, connection.handle, code);
@@ -143,12 +148,21 @@ function protocolServer<Principal, Context extends object>(options: SocketOption
 	};
 
 	return makeServer<Record<string, unknown>, Extra<Principal, Context>>({
-		connectionInitWaitTimeout: options.initTimeoutMs ?? 10_000,
+		// Ours ends with the wait, see `open`.
+		connectionInitWaitTimeout: 0,
 		execute: (args) => engineOf(args).execute(args),
 		subscribe: (args) => engineOf(args).subscribe(args),
-		onConnect: ({ connectionParams, extra }) => admitConnection(options, extra.connection, connectionParams ?? {}),
+		onConnect(protocol) {
+			const { connectionParams, extra } = protocol;
+			clearTimeout(extra.connection.initTimer);
+			extra.connection.initTimer = undefined;
+			// A credential is not kept for as long as its socket is open.
+			Object.assign(protocol, { connectionParams: undefined });
+			return admitConnection(options, extra.connection, connectionParams ?? {});
+		},
 		async onSubscribe(protocol, id, payload) {
-			const prepared = await prepare(app, protocol, payload, operationsMax);
+			const running = Object.keys(protocol.subscriptions).length;
+			const prepared = await prepare(app, protocol.extra.connection.context, payload, running <= operationsMax ? undefined : operationsMax);
 			if ("errors" in prepared) return prepared.errors;
 			const { args, engine } = prepared;
 			const { context, reader } = protocol.extra.connection;
@@ -179,8 +193,9 @@ async function admitConnection<Principal, Context extends object>(
 	try {
 		const principal = await options.authenticate(params, request, handle.sourceAddress);
 		if (principal === undefined) return false;
+		connection.request = asked;
 		const scope: OperationScope<Principal> = {
-			request,
+			request: asked,
 			requestId: options.app.newRequestId(),
 			sourceAddress: handle.sourceAddress,
 			principal,
@@ -202,60 +217,6 @@ async function admitConnection<Principal, Context extends object>(
 	}
 }
 
-type Prepared = { readonly errors: readonly GraphQLError[] } | { readonly args: ExecutionArgs; readonly engine: Engine };
-
-/** Parses and checks one operation through Yoga's engine. What a plugin throws on the way is the operation's error, not the socket's end. */
-async function prepare<Principal, Context extends object>(
-	app: App<Principal, Context>,
-	protocol: ProtocolContext<Record<string, unknown>, Extra<Principal, Context>>,
-	params: {
-		readonly query: string;
-		readonly operationName?: string | null | undefined;
-		readonly variables?: Record<string, unknown> | null | undefined;
-	},
-	operationsMax: number,
-): Promise<Prepared> {
-	const requestId = app.newRequestId();
-	try {
-		const { context } = protocol.extra.connection;
-		if (context === undefined) throw new Error("An operation came on a socket that was not let in");
-		if (Object.keys(protocol.subscriptions).length > operationsMax) {
-			throw new MusterError(
-				"SERVICE_UNAVAILABLE",
-				`This socket runs ${operationsMax} operations, the most it may: complete one, or open another socket`,
-			);
-		}
-		const known = app.known.inPayload(params);
-		if (known !== undefined) return knownOperation(app, known, { ...context, requestId, http: { headers: {} } });
-		// Without the upgrade request while it parses: Yoga takes a context with a request for plain HTTP, and refuses mutations on a GET.
-		const { request, ...scope } = context;
-		const engine = app.yoga.getEnveloped({ ...scope, requestId, http: { headers: {} }, params });
-		const document = engine.parse(params.query);
-		const errors = engine.validate(engine.schema, document);
-		if (errors.length > 0) return { errors: errors.map(bare) };
-		const args: ExecutionArgs = {
-			schema: engine.schema,
-			document,
-			operationName: params.operationName ?? null,
-			variableValues: params.variables ?? null,
-			contextValue: await engine.contextFactory({ request }),
-		};
-		return { args, engine };
-	} catch (error) {
-		return { errors: [bare(app.mask(error, requestId))] };
-	}
-}
-
-/** A known operation: parsed and validated when the server started. What it refuses before a resolver ran is the same refusal everywhere. */
-function knownOperation<Principal, Context extends object>(
-	app: App<Principal, Context>,
-	known: KnownRequest,
-	contextValue: OperationScope<Principal> & Context,
-): Prepared {
-	const execute = async (args: ExecutionArgs) => maskResult(app.mask, await app.known.execute(args), contextValue.requestId);
-	return { args: app.known.argsOf(known, contextValue), engine: { execute, subscribe: execute } };
-}
-
 /** A refused `send` ends its operation with this; the socket is closing then, and that is all there is to know. */
 function isClosing(error: unknown): boolean {
 	return error instanceof Error && error.name === "SocketClosed";
@@ -270,11 +231,4 @@ interface Result {
 function formatted({ data, errors = [], extensions }: Result): FormattedExecutionResult {
 	const shown: FormattedExecutionResult = { errors: errors.map((error) => bare(error).toJSON()) };
 	return { ...shown, ...(data === undefined ? {} : { data }), ...(extensions === undefined ? {} : { extensions }) };
-}
-
-/** Without what Yoga notes for its HTTP replies. */
-function bare(error: GraphQLError): GraphQLError {
-	if (error.extensions.http === undefined) return error;
-	const { http: _http, ...extensions } = error.extensions;
-	return new GraphQLError(error.message, { nodes: error.nodes ?? null, path: error.path ?? null, extensions });
 }

@@ -2,7 +2,7 @@ import process from "node:process";
 import { problem } from "../http/respond.ts";
 import { within } from "../lib/within.ts";
 import { closeCodes } from "../protocol/codes.ts";
-import { type DrainGate, drainGate, room, SocketClosed } from "./drain.ts";
+import { type DrainGate, drainGate, room, roomBytes, SocketClosed } from "./drain.ts";
 
 import { boundBody, closeReason, judgeUpgrade } from "./gate.ts";
 import type { Listener, Runtime, ServeOptions, ServerSocket, SocketSession } from "./port.ts";
@@ -14,7 +14,8 @@ type Sockets = NonNullable<ServeOptions["sockets"]>;
 interface SocketState {
 	readonly peerAddress: string;
 	readonly subprotocol: string;
-	readonly request: Request;
+	/** Until the socket is open: ten thousand idle sockets need not hold ten thousand requests. */
+	request: Request | undefined;
 	session?: SocketSession;
 	gate?: DrainGate;
 	closing?: ReturnType<typeof setTimeout>;
@@ -102,13 +103,10 @@ function socketHandler(sockets: Sockets, open: Set<BunSocket>, onFault: (error: 
 		perMessageDeflate: false,
 		open(ws) {
 			open.add(ws);
-			ws.data.gate = drainGate({
-				buffered: () => ws.getBufferedAmount(),
-				pollMs: limits.drainSafetyPollMs,
-				stallMs: sockets.drainTimeoutMs,
-				stalled: () => closeSocket(ws, closeCodes.fellBehind, "The peer reads too slowly"),
-			});
-			ws.data.session = sockets.open(serverSocket(ws, ws.data.gate));
+			const { request } = ws.data;
+			if (request === undefined) return;
+			ws.data.request = undefined;
+			ws.data.session = sockets.open(serverSocket(ws, sockets.drainTimeoutMs, request));
 		},
 		message(ws, message) {
 			if (typeof message === "string") ws.data.session?.message(message);
@@ -128,8 +126,8 @@ function socketHandler(sockets: Sockets, open: Set<BunSocket>, onFault: (error: 
 	};
 }
 
-function serverSocket(ws: BunSocket, gate: DrainGate): ServerSocket {
-	const { peerAddress, subprotocol, request } = ws.data;
+function serverSocket(ws: BunSocket, stallMs: number, request: Request): ServerSocket {
+	const { peerAddress, subprotocol } = ws.data;
 
 	function push(texts: readonly string[]): Promise<void> | undefined {
 		if (ws.data.closing !== undefined) return Promise.reject(new SocketClosed());
@@ -143,7 +141,7 @@ function serverSocket(ws: BunSocket, gate: DrainGate): ServerSocket {
 		};
 		if (texts.length === 1) send();
 		else ws.cork(send);
-		if (taken) return gate.handed(bytes);
+		if (taken) return ws.data.gate === undefined && ws.getBufferedAmount() <= roomBytes ? undefined : gateOf(ws, stallMs).handed(bytes);
 		// Dropped: the peer has left, or its buffer is full of frames that nobody awaited. Never go on with a gap.
 		closeSocket(ws, closeCodes.fellBehind, "The peer reads too slowly");
 		return Promise.reject(new SocketClosed());
@@ -157,6 +155,17 @@ function serverSocket(ws: BunSocket, gate: DrainGate): ServerSocket {
 		push,
 		close: (code, reason) => closeSocket(ws, code, reason),
 	};
+}
+
+/** Made when a peer first falls behind: most never do, and ten thousand idle ones would hold one each. */
+function gateOf(ws: BunSocket, stallMs: number): DrainGate {
+	ws.data.gate ??= drainGate({
+		buffered: () => ws.getBufferedAmount(),
+		pollMs: limits.drainSafetyPollMs,
+		stallMs,
+		stalled: () => closeSocket(ws, closeCodes.fellBehind, "The peer reads too slowly"),
+	});
+	return ws.data.gate;
 }
 
 /** Sends the close frame, and cuts the connection when it has not ended after a grace. Idempotent. */

@@ -21,7 +21,7 @@ export interface DrainGate {
 }
 
 /** Room for one socket before its senders wait: larger only adds memory per stalled peer, smaller costs throughput (Deno polls). */
-const roomBytes = 64 * 1024;
+export const roomBytes = 64 * 1024;
 /** For senders that want a promise when there is room. */
 export const room = Promise.resolve();
 
