@@ -88,14 +88,9 @@ export function Containers({ hostId, isFused }: { readonly hostId: string; reado
 					title={`Remove ${open.name}?`}
 					action="Remove"
 					danger
-					busy={action.busy}
-					error={action.error}
 					close={close}
-					run={() =>
-						void action
-							.run(() => send(removeMutation, { input: { hostId, container: open.name, force: true } }))
-							.then((done) => done && close())
-					}
+					work={() => send(removeMutation, { input: { hostId, container: open.name, force: true } })}
+					done={soon}
 				>
 					The container is stopped and removed. Its named volumes stay.
 				</Confirm>

@@ -24,12 +24,8 @@ export const formats = [
 /** Regenerate, revoke, delete; nothing for those who may not. */
 export function HostActions({ host, changed }: { readonly host: HostView; readonly changed: () => void }) {
 	const [open, setOpen] = useState<"token" | "revoke" | "delete">();
-	const action = useAction();
 	if (!may("admin")) return null;
-	const close = () => {
-		action.clear();
-		setOpen(undefined);
-	};
+	const close = () => setOpen(undefined);
 	const { worker } = host;
 	return (
 		<>
@@ -50,18 +46,9 @@ export function HostActions({ host, changed }: { readonly host: HostView; readon
 					title={`Revoke the worker of ${host.name}?`}
 					action="Revoke"
 					danger
-					busy={action.busy}
-					error={action.error}
 					close={close}
-					run={() =>
-						void action
-							.run(() => send(revokeWorkerMutation, { id: worker.id }))
-							.then((done) => {
-								if (!done) return;
-								close();
-								changed();
-							})
-					}
+					work={() => send(revokeWorkerMutation, { id: worker.id })}
+					done={changed}
 				>
 					It is cut off at once. Its machine stays out until the worker is deleted.
 				</Confirm>
@@ -71,16 +58,11 @@ export function HostActions({ host, changed }: { readonly host: HostView; readon
 					title={`Delete ${host.name}?`}
 					action="Delete"
 					danger
-					busy={action.busy}
-					error={action.error}
 					close={close}
-					run={() =>
-						void action
-							.run(() => send(deleteHostMutation, { id: host.id }))
-							.then((done) => {
-								if (done) location.hash = href(["hosts"]);
-							})
-					}
+					work={() => send(deleteHostMutation, { id: host.id })}
+					done={() => {
+						location.hash = href(["hosts"]);
+					}}
 				>
 					The host, its worker and its tokens go; the worker is cut off. The machine may enroll anew with a key.
 				</Confirm>
