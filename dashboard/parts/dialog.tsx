@@ -77,6 +77,7 @@ export function FormDialog({
 	close,
 	children,
 	wide = false,
+	danger = false,
 }: {
 	readonly title: string;
 	readonly submit: string;
@@ -84,6 +85,7 @@ export function FormDialog({
 	readonly close: () => void;
 	readonly children: ComponentChildren;
 	readonly wide?: boolean;
+	readonly danger?: boolean;
 }) {
 	const { busy, error, run } = useAction();
 	return (
@@ -100,7 +102,7 @@ export function FormDialog({
 					<button type="button" onClick={close}>
 						Cancel
 					</button>
-					<button type="submit" class="primary" disabled={busy}>
+					<button type="submit" class={danger ? "danger" : "primary"} disabled={busy}>
 						{submit}
 					</button>
 				</div>

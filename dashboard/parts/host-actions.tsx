@@ -1,10 +1,10 @@
 /** What an admin may do to a host. */
 import { useState } from "preact/hooks";
 import { send } from "../api/client.ts";
-import { useAction } from "../api/hooks.ts";
+import { useAction, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
 import { href } from "../lib/route.ts";
-import { deleteHostMutation, regenerateMutation, revokeWorkerMutation } from "../operations/host.ts";
+import { deleteHostMutation, regenerateMutation, revokeWorkerMutation, waysInQuery } from "../operations/host.ts";
 import type { SnippetFormat } from "../lib/words.ts";
 import { Choice, Problem, Snippet } from "./bits.tsx";
 import { Confirm, Dialog } from "./dialog.tsx";
@@ -74,10 +74,13 @@ export function HostActions({ host, changed }: { readonly host: HostView; readon
 function Regenerate({ host, close, changed }: { readonly host: HostView; readonly close: () => void; readonly changed: () => void }) {
 	const [format, setFormat] = useState<SnippetFormat>("SHELL");
 	const [snippet, setSnippet] = useState<string>();
+	const ways = useQuery(waysInQuery, {});
 	const action = useAction();
 	return (
 		<Dialog title={`New install line for ${host.name}`} close={close}>
-			{snippet === undefined ? (
+			{ways.data?.tenant.takesHostTokens === false ? (
+				<NoTokens close={close} />
+			) : snippet === undefined ? (
 				<>
 					<p class="prose">
 						Ends the host's unused tokens and makes a new one, for one use within 24 hours. A worker that runs goes on until the new one
@@ -92,7 +95,7 @@ function Regenerate({ host, close, changed }: { readonly host: HostView; readonl
 						<button
 							type="button"
 							class="primary"
-							disabled={action.busy}
+							disabled={action.busy || ways.data === undefined}
 							onClick={() =>
 								void action.run(async () => {
 									const { regenerateHostToken } = await send(regenerateMutation, { id: host.id, format });
@@ -117,5 +120,25 @@ function Regenerate({ host, close, changed }: { readonly host: HostView; readonl
 				</>
 			)}
 		</Dialog>
+	);
+}
+
+/** No line that the server would refuse: what to set, and the way in that works as it is. */
+function NoTokens({ close }: { readonly close: () => void }) {
+	return (
+		<>
+			<p class="caution">
+				This server has no MUSTER_SHARED_SECRET, so it takes no host tokens: set that variable there, 32 characters or more, and restart it.
+			</p>
+			<p class="prose">
+				Until then <a href={href(["hosts", "add"])}>a line with an enrollment key</a> lets a machine in; one that was here before comes back
+				as the host it was.
+			</p>
+			<div class="buttons">
+				<button type="button" class="primary" onClick={close}>
+					Close
+				</button>
+			</div>
+		</>
 	);
 }

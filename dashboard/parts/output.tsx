@@ -114,7 +114,8 @@ export function Exec({ hostId, container, close }: Place & { readonly close: () 
 	);
 }
 
-function Output({ id, ended }: { readonly id: string | undefined; readonly ended?: () => void }) {
+/** What a command says, as it says it, and how it ended. Logs that are followed end when this is gone, changes go on. */
+export function Output({ id, ended }: { readonly id: string | undefined; readonly ended?: () => void }) {
 	const place = useRef<HTMLPreElement>(null);
 	const [pieces, setPieces] = useState<readonly Piece[]>([]);
 	const [end, setEnd] = useState<{ readonly words: string; readonly error: ApiError | undefined }>();
