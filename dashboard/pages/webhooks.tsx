@@ -117,7 +117,7 @@ function State({ webhook: { disabledAt, failingCount, pendingCount } }: { readon
 	if (disabledAt !== null) {
 		return (
 			<b class="bad">
-				switched off <Ago at={disabledAt} />, since its receiver answered 410 Gone
+				switched off <Ago at={disabledAt} />, since its receiver answered 410 Gone: to send there again, make it anew
 			</b>
 		);
 	}

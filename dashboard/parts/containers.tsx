@@ -4,7 +4,7 @@ import { send } from "../api/client.ts";
 import type { ResultOf } from "../api/graphql.ts";
 import { useAction, useCalm, useEvery, useLive, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
-import { bytes, whole } from "../lib/figures.ts";
+import { bytes, shortId, whole } from "../lib/figures.ts";
 import {
 	commandsSubscription,
 	containersQuery,
@@ -138,7 +138,7 @@ function Line({
 				<small class="quiet">{container.status}</small>
 			</td>
 			<td class="id" title={container.image}>
-				{container.image.replace(/^sha256:([0-9a-f]{12})[0-9a-f]+$/, "$1")}
+				{shortId(container.image)}
 			</td>
 			<td class="figure">
 				{now === undefined ? <span class="quiet">–</span> : now.cpuCores.toFixed(2)}
