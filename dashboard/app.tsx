@@ -13,9 +13,11 @@ import { Audit } from "./pages/audit.tsx";
 import { Claims } from "./pages/claims.tsx";
 import { HostPage } from "./pages/host.tsx";
 import { Hosts } from "./pages/hosts.tsx";
+import { Mesh } from "./pages/mesh.tsx";
 import { Overview } from "./pages/overview.tsx";
 import { SignIn } from "./pages/sign-in.tsx";
 import { Sites } from "./pages/sites.tsx";
+import { Webhooks } from "./pages/webhooks.tsx";
 import { Empty } from "./parts/bits.tsx";
 
 const places = [
@@ -23,7 +25,9 @@ const places = [
 	["hosts", "Hosts"],
 	["claims", "Collisions & approvals"],
 	["sites", "Sites & keys"],
+	["mesh", "Mesh"],
 	["alerts", "Alerts"],
+	["webhooks", "Webhooks"],
 	["audit", "Audit"],
 ] as const;
 
@@ -73,8 +77,12 @@ function Page() {
 			return <Claims />;
 		case "sites":
 			return <Sites />;
+		case "mesh":
+			return <Mesh />;
 		case "alerts":
 			return <Alerts />;
+		case "webhooks":
+			return <Webhooks />;
 		case "audit":
 			return <Audit />;
 		default:

@@ -95,7 +95,6 @@ export function useAction(): {
 	readonly busy: boolean;
 	readonly error: ApiError | undefined;
 	readonly run: (work: () => Promise<unknown>) => Promise<boolean>;
-	readonly clear: () => void;
 } {
 	const [state, setState] = useState<{ busy: boolean; error: ApiError | undefined }>({ busy: false, error: undefined });
 	async function run(work: () => Promise<unknown>): Promise<boolean> {
@@ -109,5 +108,5 @@ export function useAction(): {
 			return false;
 		}
 	}
-	return { ...state, run, clear: () => setState({ busy: false, error: undefined }) };
+	return { ...state, run };
 }

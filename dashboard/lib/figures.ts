@@ -17,3 +17,8 @@ export function bytes(value: number): string {
 export function load(value: number): string {
 	return value.toFixed(2);
 }
+
+/** An image's id as Docker shows it, twelve digits; names stay as they are. */
+export function shortId(text: string): string {
+	return text.replace(/^sha256:([0-9a-f]{12})[0-9a-f]+$/, "$1");
+}

@@ -4,6 +4,9 @@ import type { attemptFields } from "../operations/attempts.ts";
 import type { claimsQuery } from "../operations/claims.ts";
 import type { hostRowFields } from "../operations/hosts.ts";
 import type { createHostMutation } from "../operations/host.ts";
+import type { meshNodesQuery } from "../operations/mesh.ts";
+import type { stacksQuery } from "../operations/stacks.ts";
+import type { webhooksQuery } from "../operations/webhooks.ts";
 
 export type HostState = ResultOf<typeof hostRowFields>["state"];
 export type Attempt = ResultOf<typeof attemptFields>;
@@ -11,6 +14,9 @@ export type Reason = NonNullable<Attempt["reason"]>;
 export type Method = NonNullable<Attempt["method"]>;
 export type Held = ResultOf<typeof claimsQuery>["workers"]["nodes"][number];
 export type SnippetFormat = NonNullable<VariablesOf<typeof createHostMutation>["format"]>;
+export type StackState = NonNullable<ResultOf<typeof stacksQuery>["host"]>["stacks"][number]["state"];
+export type MeshNode = ResultOf<typeof meshNodesQuery>["meshNodes"]["nodes"][number];
+export type DeliveryState = ResultOf<typeof webhooksQuery>["webhooks"]["nodes"][number]["recentDeliveries"][number]["state"];
 
 /** Why an attempt was refused, and what the reader can do. */
 export const refusals: Readonly<Record<Reason, { readonly what: string; readonly todo: string }>> = {
@@ -68,6 +74,45 @@ export const states: Readonly<Record<HostState, { readonly label: string; readon
 	DEGRADED: { label: "Degraded", means: "Not heard for a while; what was known last is shown" },
 };
 export const stateOrder = ["MONITORING", "FUSED", "FUSING", "PENDING", "DEGRADED"] as const satisfies readonly HostState[];
+
+/** What a stack is, as its host's worker reported last. */
+export const stackStates: Readonly<Record<StackState, { readonly label: string; readonly means: string }>> = {
+	CHANGING: { label: "changing", means: "A command about it has not ended" },
+	FAILED: { label: "failed", means: "The last change did not succeed" },
+	PARTIAL: { label: "runs in part", means: "Some of its containers run" },
+	RUNNING: { label: "running", means: "All of its containers run, or ran to their end" },
+	STOPPED: { label: "stopped", means: "None of its containers runs" },
+};
+
+/** Who knows of a node of the mesh. */
+export const meshPlaces: Readonly<Record<MeshNode["place"], string>> = {
+	BOTH: "the mesh and its worker",
+	MESH_ONLY: "the mesh alone",
+	REPORTED_ONLY: "its worker alone",
+};
+
+export const deliveryStates: Readonly<Record<DeliveryState, string>> = {
+	DELIVERED: "delivered",
+	FAILED: "given up",
+	PENDING: "to be sent",
+};
+
+/** Every kind of alert; a test holds it to what the server raises. */
+export const alertKinds = [
+	"COLLISION",
+	"HOST_DEGRADED",
+	"HOST_RECOVERED",
+	"WORKER_EXISTS",
+	"UNFAMILIAR_WORKER",
+	"LOCKOUT",
+	"AUTO_ENROLLMENT_LEFT_ON",
+	"KEY_EXHAUSTED",
+	"KEY_EXPIRING",
+	"FUSE_FAILED",
+	"ENGINE_CHANGED",
+	"MESH_DOWN",
+	"MESH_RECOVERED",
+] as const;
 
 /** Errors of the API that say more to people with a word on what to do. */
 export const errorHelp: Readonly<Record<string, string>> = {

@@ -35,6 +35,28 @@ export const arrivalQuery = graphql(
 	[attemptFields],
 );
 
+/** The same for a host that comes with an enrollment key: it has no record before. */
+export const keyArrivalQuery = graphql(
+	`
+		query KeyArrival($keyId: ID!, $siteCode: String) {
+			workers(keyId: $keyId, first: 1) { nodes { id name state host { id name state } } }
+			enrollmentAttempts(siteCode: $siteCode, first: 30) { nodes { ...Attempt } }
+		}
+	`,
+	[attemptFields],
+);
+
+/** Which lines can be made here. */
+export const waysInQuery = graphql(`
+	query WaysIn { tenant { takesHostTokens } sites(first: 200) { nodes { code name enrollmentPolicy } } }
+`);
+
+export const keyLineMutation = graphql(`
+	mutation KeyLine($input: CreateEnrollmentKeyInput!, $format: SnippetFormat) {
+		createEnrollmentKey(input: $input, format: $format) { snippet key { id } }
+	}
+`);
+
 export const oneHostSubscription = graphql(`
 	subscription HostLive($ids: [ID!]) { hostChanged(hostIds: $ids) { id state lastKnownState } }
 `);

@@ -1,7 +1,7 @@
 import { graphql } from "../api/graphql.ts";
 
 export const hostRowFields = graphql(`
-	fragment HostRow on Host { id name state lastKnownState lastHeartbeatAt site { code } worker { id version platform } }
+	fragment HostRow on Host { id name state lastKnownState lastHeartbeatAt site { code } worker { id state version platform } }
 `);
 
 /** Rows from anywhere in the list, for what is on the screen. */

@@ -1,25 +1,18 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { send } from "../api/client.ts";
-import { useAction, useCalm, useLive, useQuery } from "../api/hooks.ts";
+import { useAction, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
 import { href } from "../lib/route.ts";
 import type { SnippetFormat } from "../lib/words.ts";
-import { arrivalQuery, createHostMutation, oneHostSubscription } from "../operations/host.ts";
-import { siteCodesQuery } from "../operations/hosts.ts";
-import { attemptSubscription } from "../operations/overview.ts";
-import { Attempts } from "../parts/attempts.tsx";
-import { Ago, Badge, Choice, Empty, Field, Head, Problem, Snippet } from "../parts/bits.tsx";
+import { createHostMutation, keyLineMutation, waysInQuery } from "../operations/host.ts";
+import { createSiteMutation } from "../operations/sites.ts";
+import { Arrival, type MadeLine } from "../parts/arrival.tsx";
+import { Choice, Empty, Field, Head, Problem, Snippet } from "../parts/bits.tsx";
 import { formats } from "../parts/host-actions.tsx";
-
-interface Made {
-	readonly id: string;
-	readonly name: string;
-	readonly snippet: string;
-}
 
 /** Three steps: name it, paste the line there, see it arrive. */
 export function AddHost() {
-	const [made, setMade] = useState<Made>();
+	const [made, setMade] = useState<MadeLine>();
 	const [arrived, setArrived] = useState(false);
 	if (!may("admin")) return <Empty title="Adding hosts needs the role admin">Ask an admin, or sign in with another token.</Empty>;
 	const step = made === undefined ? 1 : arrived ? 4 : 3;
@@ -36,9 +29,10 @@ export function AddHost() {
 				<Step number={2} title="Paste this line on the machine" step={made === undefined ? 1 : arrived ? 4 : 2}>
 					{made === undefined ? null : (
 						<>
-							<Missing snippet={made.snippet} />
 							<Snippet text={made.snippet} label="Install line" />
-							<p class="quiet">For one use within 24 hours, by this name only. It holds a secret and is shown here only.</p>
+							<p class="quiet">
+								For one use within 24 hours{made.by === "token" ? ", by this name only" : ""}. It holds a secret and is shown here only.
+							</p>
 						</>
 					)}
 				</Step>
@@ -48,16 +42,6 @@ export function AddHost() {
 			</ol>
 		</>
 	);
-}
-
-/** A line that would be refused says so in its first comment: that is to be seen before it is pasted. */
-function Missing({ snippet }: { readonly snippet: string }) {
-	const [first = ""] = snippet.split("\n", 1);
-	return first.startsWith("# ") ? (
-		<p class="caution" role="alert">
-			{first.slice(2)}
-		</p>
-	) : null;
 }
 
 function Step({
@@ -85,27 +69,46 @@ function Step({
 	);
 }
 
-function NameForm({ made }: { readonly made: (made: Made) => void }) {
+function NameForm({ made }: { readonly made: (made: MadeLine) => void }) {
 	const [name, setName] = useState("");
 	const [siteCode, setSite] = useState("");
 	const [format, setFormat] = useState<SnippetFormat>("SHELL");
-	const sites = useQuery(siteCodesQuery, {}).data?.sites.nodes ?? [];
+	const { data, error, reload } = useQuery(waysInQuery, {});
 	const action = useAction();
+	if (data === undefined) return <Problem error={error} />;
+	const sites = data.sites.nodes;
+	const byToken = data.tenant.takesHostTokens;
+	/** A key is a site's: the first one, until another is chosen. */
+	const code = siteCode === "" ? (sites[0]?.code ?? "") : siteCode;
+	async function make(): Promise<void> {
+		const label = name.trim();
+		if (byToken) {
+			const { createHost } = await send(createHostMutation, {
+				input: { name: label, siteCode: siteCode === "" ? null : siteCode },
+				format,
+			});
+			return made({ by: "token", name: label, hostId: createHost.host.id, snippet: createHost.snippet });
+		}
+		if (sites.length === 0) await send(createSiteMutation, { input: { code } }).then(reload);
+		const input = { name: `host ${label}`.slice(0, 200), siteCode: code, maxUses: 1, expiresInHours: 24, workerName: label };
+		const { createEnrollmentKey } = await send(keyLineMutation, { input, format });
+		made({ by: "key", name: label, keyId: createEnrollmentKey.key.id, siteCode: code, snippet: createEnrollmentKey.snippet ?? "" });
+	}
 	return (
 		<form
 			onSubmit={(event) => {
 				event.preventDefault();
-				void action.run(async () => {
-					const { createHost } = await send(createHostMutation, {
-						input: { name: name.trim(), siteCode: siteCode === "" ? null : siteCode },
-						format,
-					});
-					made({ ...createHost.host, snippet: createHost.snippet });
-				});
+				void action.run(make);
 			}}
 		>
+			{byToken ? null : (
+				<p class="caution">
+					This server has no MUSTER_SHARED_SECRET, so it takes no host tokens. The line made here carries an enrollment key instead, which
+					needs none. To have tokens that let in one name only, set that variable on the server, 32 characters or more, and restart it.
+				</p>
+			)}
 			<div class="fields">
-				<Field label="Name" hint="The machine's node name, to the letter">
+				<Field label="Name" hint={byToken ? "The machine's node name, to the letter" : "What it is called here"}>
 					<input
 						required
 						autocomplete="off"
@@ -115,16 +118,29 @@ function NameForm({ made }: { readonly made: (made: Made) => void }) {
 						onInput={(event) => setName(event.currentTarget.value)}
 					/>
 				</Field>
-				<Field label="Site">
-					<select value={siteCode} onChange={(event) => setSite(event.currentTarget.value)}>
-						<option value="">No site</option>
-						{sites.map(({ code, name: title }) => (
-							<option key={code} value={code}>
-								{code === title ? code : `${code} — ${title}`}
-							</option>
-						))}
-					</select>
-				</Field>
+				{byToken || sites.length > 0 ? (
+					<Field label="Site">
+						<select value={byToken ? siteCode : code} onChange={(event) => setSite(event.currentTarget.value)}>
+							{byToken ? <option value="">No site</option> : null}
+							{sites.map(({ code, name: title }) => (
+								<option key={code} value={code}>
+									{code === title ? code : `${code} — ${title}`}
+								</option>
+							))}
+						</select>
+					</Field>
+				) : (
+					<Field label="Site" hint="Made with it, as there is none yet: letters, digits and dashes">
+						<input
+							required
+							autocomplete="off"
+							spellcheck={false}
+							placeholder="berlin"
+							value={siteCode}
+							onInput={(event) => setSite(event.currentTarget.value)}
+						/>
+					</Field>
+				)}
 			</div>
 			<Choice label="How it is installed" of={formats} value={format} choose={setFormat} />
 			<Problem error={action.error} />
@@ -134,48 +150,5 @@ function NameForm({ made }: { readonly made: (made: Made) => void }) {
 				</button>
 			</div>
 		</form>
-	);
-}
-
-function Arrival({ made, arrived }: { readonly made: Made; readonly arrived: () => void }) {
-	const { data, error, reload } = useQuery(arrivalQuery, { id: made.id });
-	const soon = useCalm(reload);
-	useLive(oneHostSubscription, { ids: [made.id] }, soon);
-	useLive(attemptSubscription, {}, soon);
-	const host = data?.host;
-	const isHere = host != null && host.state !== "PENDING";
-	// Told once
-	useEffect(() => {
-		if (isHere) arrived();
-	}, [isHere]);
-	const attempts = host?.recentAttempts ?? [];
-	const isHeld = attempts[0] !== undefined && attempts[0].reason === null && !attempts[0].accepted;
-	return (
-		<div class="arrival">
-			<div role="status">
-				{isHere ? (
-					<p class="arrived">
-						<Badge state={host.state} /> <strong>{host.name}</strong> is here. <a href={href(["hosts", made.id])}>Look at it</a>
-					</p>
-				) : host === null ? (
-					<p>The host was deleted meanwhile.</p>
-				) : isHeld ? (
-					<p>
-						It came and is held. <a href={href(["claims"])}>Decide about it</a>
-					</p>
-				) : (
-					<p class="waiting">
-						<i aria-hidden="true" /> Waiting for {made.name}…{" "}
-						{host?.tokenExpiresAt == null ? null : (
-							<span class="quiet">
-								its token ends <Ago at={host.tokenExpiresAt} />
-							</span>
-						)}
-					</p>
-				)}
-			</div>
-			<Problem error={error} />
-			{attempts.length === 0 ? null : <Attempts list={attempts} named={false} />}
-		</div>
 	);
 }

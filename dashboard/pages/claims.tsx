@@ -64,7 +64,6 @@ function noteOf(workers: Claims | undefined): string | undefined {
 
 function CollisionCard({ worker, changed }: { readonly worker: Held; readonly changed: () => void }) {
 	const [asked, ask] = useState<Verdict>();
-	const action = useAction();
 	const { collision } = worker;
 	if (collision === null) return null;
 	const [incumbent, claimant] = [sideOf(collision.incumbent, worker, false), sideOf(collision.claimant, worker, true)];
@@ -114,18 +113,9 @@ function CollisionCard({ worker, changed }: { readonly worker: Held; readonly ch
 					title={`${verdicts[asked].label} ${worker.name}?`}
 					action={verdicts[asked].label}
 					danger={asked === "BAN"}
-					busy={action.busy}
-					error={action.error}
 					close={() => ask(undefined)}
-					run={() =>
-						void action
-							.run(() => send(settleMutation, { workerId: worker.id, verdict: asked }))
-							.then((done) => {
-								if (!done) return;
-								ask(undefined);
-								changed();
-							})
-					}
+					work={() => send(settleMutation, { workerId: worker.id, verdict: asked })}
+					done={changed}
 				>
 					{verdicts[asked].means}
 				</Confirm>

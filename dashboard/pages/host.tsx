@@ -1,6 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 import type { ResultOf } from "../api/graphql.ts";
-import { useCalm, useLive, useQuery } from "../api/hooks.ts";
+import { useCalm, useEvery, useLive, useQuery } from "../api/hooks.ts";
 import { bytes, load } from "../lib/figures.ts";
 import { href } from "../lib/route.ts";
 import { duration } from "../lib/time.ts";
@@ -15,7 +15,9 @@ import { FuseButton, Fusion } from "../parts/fuse.tsx";
 import { Happenings } from "../parts/happenings.tsx";
 import { HostActions } from "../parts/host-actions.tsx";
 import { LifeCycle } from "../parts/life-cycle.tsx";
+import { HostMesh } from "../parts/mesh.tsx";
 import { Sparkline } from "../parts/sparkline.tsx";
+import { Stacks } from "../parts/stacks.tsx";
 
 type Host = NonNullable<ResultOf<typeof hostQuery>["host"]>;
 type Figures = Host["history"][number];
@@ -27,6 +29,8 @@ export function HostPage({ id }: { readonly id: string }) {
 	const soon = useCalm(reload);
 	useLive(oneHostSubscription, { ids: [id] }, soon);
 	useLive(attemptSubscription, {}, soon);
+	// That it was deleted, or its worker revoked, no event tells.
+	useEvery(20_000, reload);
 	if (host === null) {
 		return (
 			<Empty title="There is no such host">
@@ -61,7 +65,12 @@ export function HostPage({ id }: { readonly id: string }) {
 			<LifeCycle host={host} />
 			<Fusion host={host} />
 			<Metrics host={host} changed={soon} />
-			{host.worker === null ? null : <Containers hostId={host.id} isFused={isFused} />}
+			{host.worker === null ? null : (
+				<>
+					<Stacks hostId={host.id} isFused={isFused} />
+					<Containers hostId={host.id} isFused={isFused} />
+				</>
+			)}
 			<div class="columns">
 				<Panel title="Attempts to come in" note="newest first" class="stream">
 					{host.recentAttempts.length === 0 ? (
@@ -72,6 +81,7 @@ export function HostPage({ id }: { readonly id: string }) {
 				</Panel>
 				<div>
 					<Facts host={host} />
+					<HostMesh hostId={host.id} />
 					<Happenings hostId={host.id} />
 				</div>
 			</div>

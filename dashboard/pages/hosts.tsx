@@ -40,7 +40,7 @@ export function Hosts() {
 	useEffect(() => rows.refresh(view.current.from, view.current.to), [rows, since]);
 	useEffect(() => () => rows.forget(), [rows]);
 	useHostChanges(rows, view, known, refresh, () => draw((count) => count + 1));
-	// A change does not tell whether its host is new, an attempt does; that one was deleted nobody tells.
+	// A change does not tell whether its host is new, an attempt does; that one was deleted or revoked nobody tells.
 	useLive(attemptSubscription, {}, ({ enrollmentAttempt }) => enrollmentAttempt.outcome === "NEW" && refresh());
 	useEvery(20_000, refresh);
 	const seen = useBeats(rows, view.current);
@@ -125,6 +125,7 @@ function HostRow({
 				<Ago at={heardAt ?? host.lastHeartbeatAt} />
 			</span>
 			<span role="cell" class="quiet">
+				{host.worker?.state === "REVOKED" ? <b class="revoked">revoked</b> : null}{" "}
 				{[host.worker?.platform, host.worker?.version].filter((text) => text != null).join(" · ")}
 			</span>
 		</div>

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { send } from "../api/client.ts";
 import type { ResultOf } from "../api/graphql.ts";
-import { useAction, useCalm, useLive, useQuery } from "../api/hooks.ts";
+import { useCalm, useLive, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
 import { whole } from "../lib/figures.ts";
 import { href } from "../lib/route.ts";
@@ -185,7 +185,6 @@ function KeyWorkers({ keyId }: { readonly keyId: string }) {
 
 function EnrollmentKeys({ list, changed }: { readonly list: readonly EnrollmentKey[] | undefined; readonly changed: () => void }) {
 	const [asked, ask] = useState<EnrollmentKey>();
-	const action = useAction();
 	if (list === undefined) return null;
 	return (
 		<Panel title="Enrollment keys" note="for many hosts and a short time">
@@ -250,18 +249,9 @@ function EnrollmentKeys({ list, changed }: { readonly list: readonly EnrollmentK
 					title={`Revoke ${asked.name}?`}
 					action="Revoke"
 					danger
-					busy={action.busy}
-					error={action.error}
 					close={() => ask(undefined)}
-					run={() =>
-						void action
-							.run(() => send(revokeKeyMutation, { id: asked.id }))
-							.then((done) => {
-								if (!done) return;
-								ask(undefined);
-								changed();
-							})
-					}
+					work={() => send(revokeKeyMutation, { id: asked.id })}
+					done={changed}
 				>
 					Later claims are refused. Hosts that came in with it stay.
 				</Confirm>

@@ -4,7 +4,7 @@ import { send } from "../api/client.ts";
 import type { ResultOf } from "../api/graphql.ts";
 import { useAction, useCalm, useEvery, useLive, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
-import { bytes, whole } from "../lib/figures.ts";
+import { bytes, shortId, whole } from "../lib/figures.ts";
 import {
 	commandsSubscription,
 	containersQuery,
@@ -88,14 +88,9 @@ export function Containers({ hostId, isFused }: { readonly hostId: string; reado
 					title={`Remove ${open.name}?`}
 					action="Remove"
 					danger
-					busy={action.busy}
-					error={action.error}
 					close={close}
-					run={() =>
-						void action
-							.run(() => send(removeMutation, { input: { hostId, container: open.name, force: true } }))
-							.then((done) => done && close())
-					}
+					work={() => send(removeMutation, { input: { hostId, container: open.name, force: true } })}
+					done={soon}
 				>
 					The container is stopped and removed. Its named volumes stay.
 				</Confirm>
@@ -143,7 +138,7 @@ function Line({
 				<small class="quiet">{container.status}</small>
 			</td>
 			<td class="id" title={container.image}>
-				{container.image.replace(/^sha256:([0-9a-f]{12})[0-9a-f]+$/, "$1")}
+				{shortId(container.image)}
 			</td>
 			<td class="figure">
 				{now === undefined ? <span class="quiet">–</span> : now.cpuCores.toFixed(2)}

@@ -2,7 +2,6 @@
 import { useState } from "preact/hooks";
 import { send } from "../api/client.ts";
 import type { ResultOf, VariablesOf } from "../api/graphql.ts";
-import { useAction } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
 import { fuseMutation, unfuseMutation } from "../operations/containers.ts";
 import type { hostQuery } from "../operations/host.ts";
@@ -34,18 +33,9 @@ const steps: Readonly<Record<NonNullable<Host["fusion"]>["step"], string>> = {
 export function FuseButton({ host, changed }: { readonly host: Host; readonly changed: () => void }) {
 	const [open, setOpen] = useState(false);
 	const [provider, choose] = useState<Provider>("DOCKER");
-	const action = useAction();
 	const life = host.state === "DEGRADED" ? host.lastKnownState : host.state;
 	if (!may("admin") || life === "PENDING" || (life === "MONITORING" && host.state === "DEGRADED")) return null;
 	const isFusing = life === "MONITORING";
-	const run = () =>
-		void action
-			.run(() => (isFusing ? send(fuseMutation, { id: host.id, provider }) : send(unfuseMutation, { id: host.id })))
-			.then((done) => {
-				if (!done) return;
-				setOpen(false);
-				changed();
-			});
 	return (
 		<>
 			<button type="button" class={isFusing ? "primary" : ""} onClick={() => setOpen(true)}>
@@ -56,10 +46,9 @@ export function FuseButton({ host, changed }: { readonly host: Host; readonly ch
 					title={isFusing ? `Fuse ${host.name}?` : `Unfuse ${host.name}?`}
 					action={isFusing ? "Fuse" : "Unfuse"}
 					danger={!isFusing}
-					busy={action.busy}
-					error={action.error}
 					close={() => setOpen(false)}
-					run={run}
+					work={() => (isFusing ? send(fuseMutation, { id: host.id, provider }) : send(unfuseMutation, { id: host.id }))}
+					done={changed}
 				>
 					{isFusing ? (
 						<>

@@ -2,6 +2,7 @@
 import { send } from "../api/client.ts";
 import { useAction, useCalm, useLive, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
+import { shortId } from "../lib/figures.ts";
 import { cancelMutation, commandsSubscription, happeningsQuery, hostEventSubscription } from "../operations/containers.ts";
 import { Ago, Panel, Problem } from "./bits.tsx";
 
@@ -46,7 +47,7 @@ export function Happenings({ hostId }: { readonly hostId: string }) {
 						{events.map(({ id, at, type, action: what, name, subject }) => (
 							<li key={id}>
 								<p>
-									{type} <b>{name ?? subject.slice(0, 12)}</b> {what}
+									{type} <b>{shortId(name ?? subject.slice(0, 12))}</b> {what}
 								</p>
 								<Ago at={at} />
 							</li>

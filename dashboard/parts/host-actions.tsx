@@ -1,10 +1,10 @@
 /** What an admin may do to a host. */
 import { useState } from "preact/hooks";
 import { send } from "../api/client.ts";
-import { useAction } from "../api/hooks.ts";
+import { useAction, useQuery } from "../api/hooks.ts";
 import { may } from "../api/session.ts";
 import { href } from "../lib/route.ts";
-import { deleteHostMutation, regenerateMutation, revokeWorkerMutation } from "../operations/host.ts";
+import { deleteHostMutation, regenerateMutation, revokeWorkerMutation, waysInQuery } from "../operations/host.ts";
 import type { SnippetFormat } from "../lib/words.ts";
 import { Choice, Problem, Snippet } from "./bits.tsx";
 import { Confirm, Dialog } from "./dialog.tsx";
@@ -24,12 +24,8 @@ export const formats = [
 /** Regenerate, revoke, delete; nothing for those who may not. */
 export function HostActions({ host, changed }: { readonly host: HostView; readonly changed: () => void }) {
 	const [open, setOpen] = useState<"token" | "revoke" | "delete">();
-	const action = useAction();
 	if (!may("admin")) return null;
-	const close = () => {
-		action.clear();
-		setOpen(undefined);
-	};
+	const close = () => setOpen(undefined);
 	const { worker } = host;
 	return (
 		<>
@@ -50,18 +46,9 @@ export function HostActions({ host, changed }: { readonly host: HostView; readon
 					title={`Revoke the worker of ${host.name}?`}
 					action="Revoke"
 					danger
-					busy={action.busy}
-					error={action.error}
 					close={close}
-					run={() =>
-						void action
-							.run(() => send(revokeWorkerMutation, { id: worker.id }))
-							.then((done) => {
-								if (!done) return;
-								close();
-								changed();
-							})
-					}
+					work={() => send(revokeWorkerMutation, { id: worker.id })}
+					done={changed}
 				>
 					It is cut off at once. Its machine stays out until the worker is deleted.
 				</Confirm>
@@ -71,16 +58,11 @@ export function HostActions({ host, changed }: { readonly host: HostView; readon
 					title={`Delete ${host.name}?`}
 					action="Delete"
 					danger
-					busy={action.busy}
-					error={action.error}
 					close={close}
-					run={() =>
-						void action
-							.run(() => send(deleteHostMutation, { id: host.id }))
-							.then((done) => {
-								if (done) location.hash = href(["hosts"]);
-							})
-					}
+					work={() => send(deleteHostMutation, { id: host.id })}
+					done={() => {
+						location.hash = href(["hosts"]);
+					}}
 				>
 					The host, its worker and its tokens go; the worker is cut off. The machine may enroll anew with a key.
 				</Confirm>
@@ -92,10 +74,13 @@ export function HostActions({ host, changed }: { readonly host: HostView; readon
 function Regenerate({ host, close, changed }: { readonly host: HostView; readonly close: () => void; readonly changed: () => void }) {
 	const [format, setFormat] = useState<SnippetFormat>("SHELL");
 	const [snippet, setSnippet] = useState<string>();
+	const ways = useQuery(waysInQuery, {});
 	const action = useAction();
 	return (
 		<Dialog title={`New install line for ${host.name}`} close={close}>
-			{snippet === undefined ? (
+			{ways.data?.tenant.takesHostTokens === false ? (
+				<NoTokens close={close} />
+			) : snippet === undefined ? (
 				<>
 					<p class="prose">
 						Ends the host's unused tokens and makes a new one, for one use within 24 hours. A worker that runs goes on until the new one
@@ -110,7 +95,7 @@ function Regenerate({ host, close, changed }: { readonly host: HostView; readonl
 						<button
 							type="button"
 							class="primary"
-							disabled={action.busy}
+							disabled={action.busy || ways.data === undefined}
 							onClick={() =>
 								void action.run(async () => {
 									const { regenerateHostToken } = await send(regenerateMutation, { id: host.id, format });
@@ -135,5 +120,25 @@ function Regenerate({ host, close, changed }: { readonly host: HostView; readonl
 				</>
 			)}
 		</Dialog>
+	);
+}
+
+/** No line that the server would refuse: what to set, and the way in that works as it is. */
+function NoTokens({ close }: { readonly close: () => void }) {
+	return (
+		<>
+			<p class="caution">
+				This server has no MUSTER_SHARED_SECRET, so it takes no host tokens: set that variable there, 32 characters or more, and restart it.
+			</p>
+			<p class="prose">
+				Until then <a href={href(["hosts", "add"])}>a line with an enrollment key</a> lets a machine in; one that was here before comes back
+				as the host it was.
+			</p>
+			<div class="buttons">
+				<button type="button" class="primary" onClick={close}>
+					Close
+				</button>
+			</div>
+		</>
 	);
 }

@@ -16,6 +16,11 @@ interface Piece {
 	readonly text: string;
 }
 
+interface End {
+	readonly words: string;
+	readonly isBad: boolean;
+}
+
 /** Characters that are kept: about a minute of a talkative program, and no more than a page can scroll through. */
 const keptMax = 200_000;
 
@@ -114,10 +119,11 @@ export function Exec({ hostId, container, close }: Place & { readonly close: () 
 	);
 }
 
-function Output({ id, ended }: { readonly id: string | undefined; readonly ended?: () => void }) {
+/** What a command says, as it says it, and how it ended. Logs that are followed end when this is gone, changes go on. */
+export function Output({ id, ended }: { readonly id: string | undefined; readonly ended?: () => void }) {
 	const place = useRef<HTMLPreElement>(null);
 	const [pieces, setPieces] = useState<readonly Piece[]>([]);
-	const [end, setEnd] = useState<{ readonly words: string; readonly error: ApiError | undefined }>();
+	const [end, setEnd] = useState<End & { readonly error: ApiError | undefined }>();
 	useEffect(() => {
 		if (id === undefined) return undefined;
 		const waiting: Piece[] = [];
@@ -135,7 +141,7 @@ function Output({ id, ended }: { readonly id: string | undefined; readonly ended
 				timer ??= setTimeout(show, 100);
 			},
 			(error) => {
-				void endOf(id).then((words) => setEnd({ words, error }));
+				void endOf(id).then((how) => setEnd({ ...how, error }));
 				ended?.();
 			},
 		);
@@ -161,7 +167,7 @@ function Output({ id, ended }: { readonly id: string | undefined; readonly ended
 			</pre>
 			<Problem error={end?.error} />
 			{end === undefined ? null : (
-				<p class="quiet" role="status">
+				<p class={end.isBad ? "failure" : "quiet"} role="status">
 					{end.words}
 				</p>
 			)}
@@ -180,12 +186,13 @@ function cut(pieces: readonly Piece[]): readonly Piece[] {
 }
 
 /** How a command ended, in words. */
-async function endOf(id: string): Promise<string> {
+async function endOf(id: string): Promise<End> {
 	const { command } = await send(commandQuery, { id }).catch(() => ({ command: null }));
-	if (command === null) return "It ended.";
-	if (command.errorMessage !== null) return `It failed: ${command.errorMessage}`;
+	if (command === null) return { words: "It ended.", isBad: false };
+	if (command.errorMessage !== null) return { words: `It failed: ${command.errorMessage}`, isBad: true };
 	const result = command.result as { exitCode?: number } | null;
-	return result?.exitCode === undefined ? `It ended: ${command.state.toLowerCase()}` : `It ended with ${result.exitCode}`;
+	const words = result?.exitCode === undefined ? `It ended: ${command.state.toLowerCase()}` : `It ended with ${result.exitCode}`;
+	return { words, isBad: false };
 }
 
 function base64(text: string): string {

@@ -1,11 +1,9 @@
 /** Dialogs that make a site, a site's next key, and an enrollment key. Secrets are shown once. */
 import { useState } from "preact/hooks";
-import type { ComponentChildren } from "preact";
 import { send } from "../api/client.ts";
-import { useAction } from "../api/hooks.ts";
 import { createKeyMutation, createSiteMutation, rotateMutation } from "../operations/sites.ts";
-import { Field, Problem, Snippet } from "./bits.tsx";
-import { Dialog } from "./dialog.tsx";
+import { Field } from "./bits.tsx";
+import { FormDialog, Secret } from "./dialog.tsx";
 
 interface SiteView {
 	readonly code: string;
@@ -17,12 +15,10 @@ export function NewSite({ close }: { readonly close: () => void }) {
 	const [code, setCode] = useState("");
 	const [name, setName] = useState("");
 	const [approval, setApproval] = useState(false);
-	const action = useAction();
 	return (
-		<Form
+		<FormDialog
 			title="New site"
 			submit="Make it"
-			action={action}
 			close={close}
 			work={async () => {
 				const enrollmentPolicy = approval ? "REQUIRE_APPROVAL" : "AUTO_APPROVE";
@@ -40,7 +36,7 @@ export function NewSite({ close }: { readonly close: () => void }) {
 				<input type="checkbox" checked={approval} onChange={(event) => setApproval(event.currentTarget.checked)} />
 				New hosts wait for an operator
 			</label>
-		</Form>
+		</FormDialog>
 	);
 }
 
@@ -55,13 +51,11 @@ const graces = [
 export function RotateKey({ site, close }: { readonly site: SiteView; readonly close: () => void }) {
 	const [grace, setGrace] = useState(0);
 	const [made, setMade] = useState<{ readonly secret: string; readonly fingerprint: string }>();
-	const action = useAction();
 	if (made !== undefined) return <Secret title={`Key ${made.fingerprint} of ${site.code}`} secret={made.secret} close={close} />;
 	return (
-		<Form
+		<FormDialog
 			title={site.key === null ? `The first key of ${site.code}` : `Rotate the key of ${site.code}`}
 			submit={site.key === null ? "Make the key" : "Rotate"}
-			action={action}
 			close={close}
 			work={async () => {
 				const { rotateSiteKey } = await send(rotateMutation, { siteCode: site.code, graceSeconds: grace === 0 ? null : grace });
@@ -80,7 +74,7 @@ export function RotateKey({ site, close }: { readonly site: SiteView; readonly c
 					</select>
 				</Field>
 			)}
-		</Form>
+		</FormDialog>
 	);
 }
 
@@ -92,13 +86,11 @@ export function MakeKey({ sites, close }: { readonly sites: readonly SiteView[];
 	const [hours, setHours] = useState("24");
 	const [cidrs, setCidrs] = useState("");
 	const [made, setMade] = useState<{ readonly secret: string; readonly name: string }>();
-	const action = useAction();
 	if (made !== undefined) return <Secret title={`Enrollment key ${made.name}`} secret={made.secret} close={close} />;
 	return (
-		<Form
+		<FormDialog
 			title="New enrollment key"
 			submit="Make it"
-			action={action}
 			close={close}
 			work={async () => {
 				const allowedCidrs = cidrs.split(/[\s,]+/).filter((cidr) => cidr !== "");
@@ -134,58 +126,6 @@ export function MakeKey({ sites, close }: { readonly sites: readonly SiteView[];
 			<Field label="Allowed addresses" hint="CIDRs, with spaces between; anywhere when empty">
 				<input autocomplete="off" spellcheck={false} value={cidrs} onInput={(event) => setCidrs(event.currentTarget.value)} />
 			</Field>
-		</Form>
-	);
-}
-
-function Form({
-	title,
-	submit,
-	action,
-	close,
-	work,
-	children,
-}: {
-	readonly title: string;
-	readonly submit: string;
-	readonly action: ReturnType<typeof useAction>;
-	readonly close: () => void;
-	readonly work: () => Promise<void>;
-	readonly children: ComponentChildren;
-}) {
-	return (
-		<Dialog title={title} close={close}>
-			<form
-				onSubmit={(event) => {
-					event.preventDefault();
-					void action.run(work);
-				}}
-			>
-				{children}
-				<Problem error={action.error} />
-				<div class="buttons">
-					<button type="button" onClick={close}>
-						Cancel
-					</button>
-					<button type="submit" class="primary" disabled={action.busy}>
-						{submit}
-					</button>
-				</div>
-			</form>
-		</Dialog>
-	);
-}
-
-function Secret({ title, secret, close }: { readonly title: string; readonly secret: string; readonly close: () => void }) {
-	return (
-		<Dialog title={title} close={close}>
-			<p class="prose">This is shown here and never again. Copy it now.</p>
-			<Snippet text={secret} label="The key" />
-			<div class="buttons">
-				<button type="button" class="primary" onClick={close}>
-					Done
-				</button>
-			</div>
-		</Dialog>
+		</FormDialog>
 	);
 }

@@ -1,9 +1,10 @@
-import { createEnrollmentKey, revokeEnrollmentKey } from "../keys/enrollment-keys.ts";
+import { createEnrollmentKey, type MadeEnrollmentKey, revokeEnrollmentKey } from "../keys/enrollment-keys.ts";
 import type { KeyRecord } from "../keys/key.ts";
 import { countEnrollmentKeys, keysByIds, pageOfEnrollmentKeys } from "../keys/store.ts";
 import { labelsFromJson } from "../lib/label.ts";
 import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
+import { SnippetFormatEnum } from "./enums.ts";
 import { LabelInput, LabelType } from "./label.ts";
 import { connection, pageComplexity } from "./page.ts";
 import { WorkerRef } from "./refs.ts";
@@ -78,12 +79,17 @@ const CreateEnrollmentKeyInput = builder.inputType("CreateEnrollmentKeyInput", {
 		expiresInHours: t.float({ description: "24 when left out." }),
 		allowedCidrs: t.stringList({ description: "Addresses or CIDRs it may be used from; anywhere when left out." }),
 		labels: t.field({ type: [LabelInput], description: "What its workers get; their own labels win." }),
+		workerName: t.string({ description: "Whom `snippet` is to install; the key lets in whoever holds it." }),
 	}),
 });
-const CreateEnrollmentKeyPayload = builder.objectRef<{ secret: string; key: KeyRecord }>("CreateEnrollmentKeyPayload").implement({
+const CreateEnrollmentKeyPayload = builder.objectRef<MadeEnrollmentKey>("CreateEnrollmentKeyPayload").implement({
 	fields: (t) => ({
 		secret: t.exposeString("secret", { description: "The key itself. Shown here and never again." }),
 		key: t.field({ type: EnrollmentKeyRef, resolve: ({ key }) => key }),
+		snippet: t.exposeString("snippet", {
+			nullable: true,
+			description: "Installs the worker of `workerName` with this key; null when none was named. Holds the key.",
+		}),
 	}),
 });
 const EnrollmentKeyPayload = builder.objectRef<{ key: KeyRecord }>("EnrollmentKeyPayload").implement({
@@ -94,8 +100,8 @@ builder.mutationFields((t) => ({
 	createEnrollmentKey: t.field({
 		type: CreateEnrollmentKeyPayload,
 		description: "Role: admin.",
-		args: { input: t.arg({ type: CreateEnrollmentKeyInput, required: true }) },
-		resolve: (_, { input }, ctx) => createEnrollmentKey(ctx.deps, ctx.as("admin"), input),
+		args: { input: t.arg({ type: CreateEnrollmentKeyInput, required: true }), format: t.arg({ type: SnippetFormatEnum }) },
+		resolve: (_, { input, format }, ctx) => createEnrollmentKey(ctx.deps, ctx.as("admin"), { ...input, format }),
 	}),
 	revokeEnrollmentKey: t.field({
 		type: EnrollmentKeyPayload,

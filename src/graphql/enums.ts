@@ -1,4 +1,5 @@
 import { fuseProviders, hostStates } from "../hosts/lifecycle.ts";
+import { snippetFormats } from "../hosts/snippet.ts";
 import { enrollmentMethods, outcomes, pendingReasons, refusals } from "../protocol/codes.ts";
 import { commandErrors, commandStates } from "../protocol/commands.ts";
 import { enrollmentPolicies } from "../sites/site.ts";
@@ -40,4 +41,10 @@ export const CommandStateEnum = builder.enumType("CommandState", {
 export const CommandErrorEnum = builder.enumType("CommandErrorCode", {
 	description: "Why a command FAILED. The message says it in words.",
 	values: commandErrors,
+});
+
+/** How an install snippet is to be pasted. */
+export const SnippetFormatEnum = builder.enumType("SnippetFormat", {
+	description: "DOCKER: docker run. SHELL: installs the worker with systemd. COMPOSE: a compose file.",
+	values: snippetFormats,
 });

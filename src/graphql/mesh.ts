@@ -1,5 +1,6 @@
 import { type JoinedNode, meshNodePlaces, placeOf } from "../mesh/join.ts";
 import { nodesOf, pageOfNodes } from "../mesh/nodes.ts";
+import type { RealMesh } from "../mesh/port.ts";
 import { builder } from "./builder.ts";
 import { connection, pageComplexity } from "./page.ts";
 import { HostRef } from "./refs.ts";
@@ -30,6 +31,28 @@ const MeshNodeType = builder.objectRef<JoinedNode>("MeshNode").implement({
 	}),
 });
 
+const MeshType = builder.objectRef<RealMesh>("Mesh").implement({
+	description: "The mesh that host tokens let onto.",
+	fields: (t) => ({
+		provider: t.exposeString("provider"),
+		controlUrl: t.exposeString("controlUrl", { description: "Where workers are told to log in." }),
+		answers: t.boolean({ description: "Whether it answered when this server last asked it.", resolve: (mesh) => mesh.state().ok }),
+		reason: t.string({ nullable: true, description: "Why it did not.", resolve: (mesh) => mesh.state().reason ?? null }),
+	}),
+});
+
+builder.queryField("mesh", (t) =>
+	t.field({
+		type: MeshType,
+		nullable: true,
+		description: "Null: this server has none (MUSTER_MESH). Role: viewer.",
+		resolve: (_, __, ctx) => {
+			ctx.as("viewer");
+			return ctx.deps.mesh.provider === "none" ? null : ctx.deps.mesh;
+		},
+	}),
+);
+
 builder.queryField("meshNodes", (t) =>
 	t.connection(
 		{
@@ -37,8 +60,10 @@ builder.queryField("meshNodes", (t) =>
 			description:
 				"The nodes of the mesh by name, as both sides see them. SERVICE_UNAVAILABLE while the mesh does not answer. Role: viewer.",
 			complexity: pageComplexity,
+			args: { hostId: t.arg.id({ description: "Those of this host alone." }) },
 			resolve: async (_, args, ctx) => {
-				const nodes = await nodesOf(ctx.deps, ctx.as("viewer").tenantId);
+				const all = await nodesOf(ctx.deps, ctx.as("viewer").tenantId);
+				const nodes = args.hostId == null ? all : all.filter(({ hostId }) => hostId === args.hostId);
 				return connection(
 					args,
 					placeOf,

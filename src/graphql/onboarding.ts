@@ -1,13 +1,9 @@
 import { createHost, deleteHost, type OnboardedHost, regenerateHostToken } from "../hosts/onboarding.ts";
-import { snippetFormats } from "../hosts/snippet.ts";
 import { builder } from "./builder.ts";
+import { SnippetFormatEnum } from "./enums.ts";
 import { HostRef } from "./refs.ts";
 import { DeletedPayload } from "./worker.ts";
 
-const SnippetFormatEnum = builder.enumType("SnippetFormat", {
-	description: "DOCKER: docker run. SHELL: installs the worker with systemd. COMPOSE: a compose file.",
-	values: snippetFormats,
-});
 const CreateHostInput = builder.inputType("CreateHostInput", {
 	fields: (t) => ({
 		name: t.string({ required: true, description: "The node name that the worker must have." }),

@@ -11,6 +11,10 @@ const TenantType = builder.objectRef<TenantRecord>("Tenant").implement({
 			nullable: true,
 			description: "A regular expression for the names of workers whose site has none of its own. Others raise UNFAMILIAR_WORKER.",
 		}),
+		takesHostTokens: t.boolean({
+			description: "Whether a host's token lets its worker in: the server has MUSTER_SHARED_SECRET.",
+			resolve: (_, __, ctx) => ctx.deps.settings.sharedSecret !== null,
+		}),
 	}),
 });
 

@@ -9,10 +9,10 @@ import { append } from "../events/outbox.ts";
 import { parseInput } from "../input.ts";
 import { type KeyRecord, unused } from "../keys/key.ts";
 import { deleteHostTokens, endHostTokens, insertKey } from "../keys/store.ts";
-import { plainText } from "../lib/plain-text.ts";
 import { fingerprint, mintToken, sha256 } from "../protocol/token.ts";
 import { siteByCode } from "../sites/store.ts";
 import { deleteWorkerRow, lockWorker } from "../workers/store.ts";
+import { hostName } from "./host-name.ts";
 import { type HostRecord, waitingHost } from "./host.ts";
 import { installSnippet, type SnippetFormat, snippetFormats } from "./snippet.ts";
 import { deleteHostRow, hostsByIds, lockHosts, lockNameOfHost, saveHosts } from "./store.ts";
@@ -30,13 +30,7 @@ export interface OnboardedHost {
 const tokenMs = 24 * 3_600_000;
 const format = v.optional(v.nullable(v.picklist(snippetFormats)), null);
 const newHost = v.object({
-	name: v.pipe(
-		v.string(),
-		v.minLength(1, "must not be empty"),
-		v.maxLength(253, "must have at most 253 characters"),
-		v.regex(plainText, "must not hold control characters"),
-		v.check((text) => text.trim() === text, "must not begin or end with a space: the worker's node name has to be the same to the letter"),
-	),
+	name: hostName,
 	siteCode: v.optional(v.nullable(v.string()), null),
 	format,
 });

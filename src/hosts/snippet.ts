@@ -23,7 +23,7 @@ const notConfigured =
 
 /** Writes the install snippet with every field filled in and quoted for the place it is pasted into: a POSIX shell, or a compose file. Pure. */
 export function installSnippet(format: SnippetFormat, facts: SnippetFacts): string {
-	const variables: readonly (readonly [string, string])[] = [
+	const variables: Variables = [
 		["MUSTER_URL", facts.url],
 		...(facts.serverAddress === null ? [] : [["MUSTER_SERVER_ADDR", facts.serverAddress] as const]),
 		["MUSTER_ENROLL_TOKEN", facts.token],
@@ -32,7 +32,25 @@ export function installSnippet(format: SnippetFormat, facts: SnippetFacts): stri
 		// The worker's default, said aloud: then a host without Tailscale is told before its one-use token is spent (H7).
 		...(facts.mesh ? [["MUSTER_MESH_MODE", "userspace"] as const] : []),
 	];
-	const lines = facts.sharedSecret === null ? [notConfigured] : [];
+	return `${facts.sharedSecret === null ? `${notConfigured}\n` : ""}${snippetOf(format, facts.url, variables)}`;
+}
+
+/** The same for a worker that comes with an enrollment key, which needs no shared secret (B1). Pure. */
+export function keySnippet(
+	format: SnippetFormat,
+	facts: Pick<SnippetFacts, "url"> & { readonly key: string; readonly name: string },
+): string {
+	return snippetOf(format, facts.url, [
+		["MUSTER_URL", facts.url],
+		["MUSTER_ENROLL_TOKEN", facts.key],
+		["MUSTER_WORKER_NAME", facts.name],
+	]);
+}
+
+type Variables = readonly (readonly [name: string, value: string])[];
+
+function snippetOf(format: SnippetFormat, url: string, variables: Variables): string {
+	const lines: string[] = [];
 	switch (format) {
 		case "DOCKER":
 			lines.push(
@@ -48,7 +66,7 @@ export function installSnippet(format: SnippetFormat, facts: SnippetFacts): stri
 				"{ cat <<'MUSTER'",
 				...variables.map(([name, value]) => `export ${name}=${shellQuoted(value)}`),
 				"MUSTER",
-				`curl -fsSL ${shellQuoted(`${facts.url}/install.sh`)} || echo 'echo "The install script could not be downloaded" >&2; exit 1'`,
+				`curl -fsSL ${shellQuoted(`${url}/install.sh`)} || echo 'echo "The install script could not be downloaded" >&2; exit 1'`,
 				"} | sudo sh",
 			);
 			break;

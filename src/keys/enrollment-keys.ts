@@ -3,6 +3,8 @@ import { record } from "../audit/store.ts";
 import type { OperatorPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
+import { hostName } from "../hosts/host-name.ts";
+import { keySnippet, snippetFormats } from "../hosts/snippet.ts";
 import { parseInput } from "../input.ts";
 import { parseCidr } from "../lib/address.ts";
 import { labelsToJson } from "../lib/label.ts";
@@ -14,6 +16,13 @@ import { labelsInput } from "./labels-input.ts";
 import { endKey, insertKey, lockKey } from "./store.ts";
 
 type Tools = Pick<Deps, "db" | "clock" | "mintId" | "random">;
+
+/** A key with its secret, shown once; and, when a worker's name was given, the line that installs that worker with it. */
+export interface MadeEnrollmentKey {
+	readonly secret: string;
+	readonly key: KeyRecord;
+	readonly snippet: string | null;
+}
 
 /** A year: a key that lives longer is a site key. */
 const hoursMax = 8_760;
@@ -53,6 +62,8 @@ const newKey = v.object({
 	),
 	allowedCidrs: v.optional(v.nullable(v.pipe(v.array(cidr), v.maxLength(100, "must hold at most 100 ranges"))), null),
 	labels: labelsInput,
+	workerName: v.optional(v.nullable(hostName), null),
+	format: v.optional(v.nullable(v.picklist(snippetFormats)), null),
 });
 
 /**
@@ -60,10 +71,10 @@ const newKey = v.object({
  * NOT_FOUND when the site, or a fleet of this id in this site, does not exist.
  */
 export async function createEnrollmentKey(
-	deps: Tools,
+	deps: Tools & Pick<Deps, "settings">,
 	operator: OperatorPrincipal,
 	raw: unknown,
-): Promise<{ readonly secret: string; readonly key: KeyRecord }> {
+): Promise<MadeEnrollmentKey> {
 	const input = parseInput("create the enrollment key", newKey, raw);
 	const { tenantId, actor } = operator;
 	const token = mintToken("enroll", deps.random.bytes(38));
@@ -107,7 +118,9 @@ export async function createEnrollmentKey(
 		await record(tx, [{ id: deps.mintId("audit"), tenantId, at, actor, action: "enrollment_key.created", subject: made.id, detail }]);
 		return made;
 	});
-	return { secret: token.text, key };
+	const { workerName: name, format } = input;
+	const snippet = name === null ? null : keySnippet(format ?? "DOCKER", { url: deps.settings.publicUrl(), key: token.text, name });
+	return { secret: token.text, key, snippet };
 }
 
 /** Revokes an enrollment key: later claims are refused, enrolled workers stay (B5). Safe to repeat. NOT_FOUND when there is none. */

@@ -100,6 +100,10 @@ describe.each(runtimeNames)("a server with a mesh on %s", (runtime) => {
 			const query = "query ($id: ID!) { host(id: $id) { meshAddress } }";
 			return (await asAdmin(server, query, { id: host.id })).host.meshAddress === "100.64.7.7";
 		});
+		const ofHost = async (id: string) =>
+			(await asAdmin(server, "query ($id: ID) { meshNodes(hostId: $id) { totalCount nodes { host { id } } } }", { id })).meshNodes;
+		expect(await ofHost(host.id)).toEqual({ totalCount: 1, nodes: [{ host: { id: host.id } }] });
+		expect(await ofHost((await newHost()).id)).toEqual({ totalCount: 0, nodes: [] });
 		const { meshNodes } = await asAdmin(
 			server,
 			"{ meshNodes { totalCount nodes { place name reportedAddresses reportedState addressesDiffer host { id } } } }",
@@ -167,6 +171,9 @@ describe.each(runtimeNames)("a server with a mesh on %s", (runtime) => {
 		expect(down.checks.find(({ name }) => name === "mesh")).toMatchObject({ ok: false, reason: expect.stringContaining("Headscale") });
 		const nodes = await graphql(server, "{ meshNodes { totalCount } }", {}, { authorization: `Bearer ${server.adminToken}` });
 		expect(nodes.errors[0]?.extensions?.["code"]).toBe("SERVICE_UNAVAILABLE");
+		const mesh = async () => (await asAdmin(server, "{ mesh { provider controlUrl answers reason } }", {})).mesh;
+		const its = { provider: "headscale", controlUrl: "https://mesh.test" };
+		expect(await mesh()).toEqual({ ...its, answers: false, reason: expect.stringContaining("Headscale") });
 		const open = "{ alerts(open: true) { nodes { kind } } }";
 		await until("an alert is raised", async () => {
 			const { alerts } = await asAdmin(server, open, {});
@@ -174,6 +181,7 @@ describe.each(runtimeNames)("a server with a mesh on %s", (runtime) => {
 		});
 		await gate.open();
 		await until("it is well again", async () => (await ready()).status === "ready");
+		expect(await mesh()).toEqual({ ...its, answers: true, reason: null });
 	});
 });
 

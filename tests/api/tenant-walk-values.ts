@@ -154,6 +154,7 @@ const fillers: Readonly<Record<string, Filler>> = {
 	"String before": cursor,
 	"String url": { ...texts(({ owner }) => [owner.webhookUrl]), own: () => `http://127.0.0.1:9/${fresh()}` },
 	"String description": texts(({ owner }) => [owner.tag]),
+	"String workerName": { ...texts(({ names }) => names), own: fresh },
 	"String workerNamePattern": texts(({ owner }) => [`^${owner.tag}`, owner.tag]),
 	"String kinds": plain(alertKinds),
 	"String allowedCidrs": plain(["198.51.100.0/24"]),

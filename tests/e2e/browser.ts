@@ -1,5 +1,7 @@
 /** Chromium for the tests of pages: it talks to the server under test and to nobody else. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import process from "node:process";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { ensureDashboard } from "../../scripts/build-dashboard.ts";
 import { testMs } from "./support.ts";
@@ -71,4 +73,32 @@ export async function signIn(page: Page, token: string): Promise<void> {
 /** The row of a host in the list. */
 export function rowOf(page: Page, name: string) {
 	return page.getByRole("row").filter({ has: page.getByRole("link", { name, exact: true }) });
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe calls serious or critical on what is shown. Run through the debugger, which the page's policy does not bind. */
+export async function seriousFaults(page: Page): Promise<readonly string[]> {
+	await page.evaluate(axe);
+	const { violations } = await page.evaluate(() =>
+		(
+			globalThis as unknown as {
+				axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> };
+			}
+		).axe.run(),
+	);
+	return violations
+		.filter(({ impact }) => impact === "serious" || impact === "critical")
+		.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary.slice(0, 300)}`));
+}
+
+/** Whether nothing is wider than the window. */
+export function fitsWindow(page: Page): Promise<boolean> {
+	return page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+}
+
+/** A picture of the whole page, kept only where MUSTER_SCREENSHOT_DIR says. */
+export async function picture(page: Page, name: string): Promise<number> {
+	const dir = process.env["MUSTER_SCREENSHOT_DIR"];
+	return (await page.screenshot({ fullPage: true, ...(dir === undefined ? {} : { path: `${dir}/${name}.png` }) })).length;
 }

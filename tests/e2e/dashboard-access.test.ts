@@ -19,7 +19,18 @@ const jwtSecret = "the tests' own secret, more than 32 characters";
 const audience = "https://muster.example.net";
 
 /** What is offered nowhere to a viewer. */
-const adminWords = ["Add a host", "New site", "New enrollment key", "Rotate the key", "New install line", "Revoke worker", "Delete"];
+const adminWords = [
+	"Add a host",
+	"New site",
+	"New enrollment key",
+	"Rotate the key",
+	"New install line",
+	"Revoke worker",
+	"Delete",
+	"New webhook",
+	"Send a test",
+	"Deploy a stack",
+];
 
 describe.skipIf(!hasBrowser).each([...runtimeNames])("the dashboard on %s (needs chromium)", (runtime) => {
 	let fleet: Fleet;
@@ -29,9 +40,10 @@ describe.skipIf(!hasBrowser).each([...runtimeNames])("the dashboard on %s (needs
 	beforeAll(async () => {
 		provider = await startProvider({ id: "muster-dashboard", audience, role: "operator" });
 		const oidc = { MUSTER_OIDC_ISSUER: provider.issuer, MUSTER_OIDC_AUDIENCE: audience, MUSTER_OIDC_CLIENT_ID: "muster-dashboard" };
-		fleet = await Fleet.start({ runtime, env: { MUSTER_JWT_SECRET: jwtSecret, ...oidc } });
+		fleet = await Fleet.start({ runtime, env: { MUSTER_JWT_SECRET: jwtSecret, MUSTER_WEBHOOK_PRIVATE_ADDRESSES: "on", ...oidc } });
 		browser = await launch();
 		await fleet.site("yard");
+		await asAdmin(fleet.server, 'mutation { createWebhook(input: { url: "http://127.0.0.1:9/a-token-in-its-path" }) { webhook { id } } }');
 		const { createHost } = await asAdmin(
 			fleet.server,
 			'mutation { createHost(input: { name: "edge-1", siteCode: "yard" }) { host { id } } }',
@@ -53,12 +65,15 @@ describe.skipIf(!hasBrowser).each([...runtimeNames])("the dashboard on %s (needs
 			await using window = await visit(browser, `${fleet.server.url}/#/hosts`);
 			const { page } = window;
 			await signIn(page, token);
-			for (const place of ["#/", "#/hosts", `#/hosts/${hostId}`, "#/sites", "#/claims", "#/alerts", "#/audit"]) {
+			for (const place of ["#/", "#/hosts", `#/hosts/${hostId}`, "#/sites", "#/mesh", "#/claims", "#/alerts", "#/webhooks", "#/audit"]) {
 				await page.evaluate((hash) => (location.hash = hash), place);
 				await page.getByRole("heading", { level: 1 }).waitFor();
 				await page.waitForLoadState("networkidle");
 				for (const word of adminWords) expect([place, word, await page.getByText(word, { exact: true }).count()]).toEqual([place, word, 0]);
 			}
+			await page.evaluate(() => (location.hash = "#/webhooks"));
+			await page.getByRole("region", { name: "http://127.0.0.1:9/…" }).waitFor();
+			expect(await page.content()).not.toContain("a-token-in-its-path");
 			await page.evaluate(() => (location.hash = "#/hosts/add"));
 			await page.getByText("Adding hosts needs the role admin").waitFor();
 			const mutations = await mutationsOf(hostId);
@@ -119,6 +134,10 @@ describe.skipIf(!hasBrowser).each([...runtimeNames])("the dashboard on %s (needs
 			const name = `prefixed-${runtime}`;
 			await asAdmin(fleet.server, "mutation ($input: CreateHostInput!) { createHost(input: $input) { host { id } } }", { input: { name } });
 			await rowOf(page, name).waitFor();
+			await page.getByRole("link", { name: "Webhooks", exact: true }).click();
+			await page.getByRole("button", { name: /^Send a test/ }).waitFor();
+			await page.getByRole("link", { name: "Mesh", exact: true }).click();
+			await page.getByText("No mesh is configured").waitFor();
 
 			const { host } = new URL(proxy.url);
 			expect(
@@ -172,6 +191,11 @@ async function mutationsOf(hostId: string): Promise<readonly (readonly [string, 
 		Settle: { workerId: hostId, verdict: "BAN" },
 		Exec: { input: { hostId, container: "any", command: ["id"] } },
 		Input: { id: hostId, data: "" },
+		KeyLine: { input: { name: "mine", siteCode: "yard", workerName: "mine" } },
+		DeployStack: { input: { hostId, name: "mine", compose: "services: { web: { image: any } }" } },
+		ScaleStack: { input: { hostId, name: "mine", service: "web", replicas: 2 } },
+		CreateWebhook: { input: { url: "https://hooks.example.net/" } },
+		...Object.fromEntries(["RedeployStack", "RemoveStack"].map((name) => [name, { input: { hostId, name: "mine" } }])),
 		...Object.fromEntries(["Logs", "Start", "Stop", "Restart", "Remove"].map((name) => [name, container])),
 	};
 	return documents.map((text) => [text, filled[/mutation (\w+)/.exec(text)?.[1] ?? ""] ?? id]);

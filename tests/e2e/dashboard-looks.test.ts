@@ -1,21 +1,29 @@
 /** The dashboard for everyone: with a screen reader, in the dark, on a phone, with a hundred thousand hosts; and the README's pictures of it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Browser, Page } from "playwright-core";
 import { seedFleet } from "../../bench/dashboard-fleet.ts";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
 import { asAdmin, type Muster, startMuster } from "../support/muster.ts";
-import { hasBrowser, launch, rowOf, signIn, visit } from "./browser.ts";
+import { fitsWindow, hasBrowser, launch, rowOf, seriousFaults, signIn, visit } from "./browser.ts";
 import { stageFleet } from "./dashboard-stage.ts";
 import { testMs } from "./support.ts";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const views = [
 	{ name: "light, a desk", width: 1280, height: 800, dark: false },
 	{ name: "dark, a phone", width: 390, height: 800, dark: true },
 ] as const;
-const places = ["#/", "#/hosts", "#/hosts/HOST", "#/hosts/add", "#/claims", "#/sites", "#/alerts?show=all", "#/audit"];
+const places = [
+	"#/",
+	"#/hosts",
+	"#/hosts/HOST",
+	"#/hosts/add",
+	"#/claims",
+	"#/sites",
+	"#/mesh",
+	"#/alerts?show=all",
+	"#/webhooks",
+	"#/audit",
+];
 
 describe.skipIf(!hasBrowser)("the dashboard's looks (needs chromium)", () => {
 	let database: TestDatabase;
@@ -48,11 +56,14 @@ describe.skipIf(!hasBrowser)("the dashboard's looks (needs chromium)", () => {
 			for (const place of places) {
 				await go(page, place.replace("HOST", stage.hostId));
 				expect([place, await seriousFaults(page)]).toEqual([place, []]);
-				expect([place, await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)]).toEqual([place, true]);
+				expect([place, await fitsWindow(page)]).toEqual([place, true]);
 			}
 			await go(page, "#/sites");
 			await page.getByRole("button", { name: "Rotate the key" }).first().click();
 			expect(["a dialog", await seriousFaults(page)]).toEqual(["a dialog", []]);
+			await go(page, "#/webhooks");
+			await page.getByRole("button", { name: "New webhook" }).click();
+			expect(["a form", await seriousFaults(page), await fitsWindow(page)]).toEqual(["a form", [], true]);
 			expect(window.faults).toEqual([]);
 		},
 		testMs,
@@ -147,19 +158,4 @@ async function go(page: Page, place: string): Promise<void> {
 	await page.evaluate((hash) => (location.hash = hash), place);
 	await page.getByRole("heading", { level: 1 }).waitFor();
 	await page.waitForLoadState("networkidle");
-}
-
-/** What axe calls serious or critical on what is shown. Run through the debugger, which the page's policy does not bind. */
-async function seriousFaults(page: Page): Promise<readonly string[]> {
-	await page.evaluate(axe);
-	const { violations } = await page.evaluate(() =>
-		(
-			globalThis as unknown as {
-				axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> };
-			}
-		).axe.run(),
-	);
-	return violations
-		.filter(({ impact }) => impact === "serious" || impact === "critical")
-		.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary.slice(0, 300)}`));
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { execFileSync, spawnSync } from "node:child_process";
 import fc from "fast-check";
-import { installSnippet, type SnippetFacts, shellQuoted } from "../../../src/hosts/snippet.ts";
+import { installSnippet, keySnippet, type SnippetFacts, shellQuoted } from "../../../src/hosts/snippet.ts";
 import { plainText } from "../../../src/lib/plain-text.ts";
 
 /** What a shell, YAML or compose could take for its own, more often than chance would have it. */
@@ -91,6 +91,16 @@ describe("installSnippet", () => {
 				const written = Object.entries(file.services["muster-worker"]?.environment ?? {});
 				for (const [, value] of written) expect(value.replaceAll("$$", "")).not.toContain("$");
 				expect(Object.fromEntries(written.map(([name, value]) => [name, value.replaceAll("$$", () => "$")]))).toEqual(expected(of));
+			}),
+		);
+	});
+
+	test("B1: the line for an enrollment key carries the key and the worker's name, and nothing that needs a shared secret", () => {
+		fc.assert(
+			fc.property(plain, plain, plain, (url, key, name) => {
+				const all = { MUSTER_URL: url, MUSTER_ENROLL_TOKEN: key, MUSTER_WORKER_NAME: name };
+				const words = wordsOf(`docker() { printf '%s\\0' "$@"; }\n${keySnippet("DOCKER", { url, key, name })}`);
+				expect(variables(words.filter((_, index) => words[index - 1] === "--env"))).toEqual(all);
 			}),
 		);
 	});
