@@ -425,6 +425,7 @@ create table mesh_keys (
 	held_at timestamp(3) with time zone,
 	attempts integer not null,
 	next_attempt_at timestamp(3) with time zone not null,
+	remote_created_at timestamp(3) with time zone,
 	constraint mesh_keys_pkey PRIMARY KEY (id),
 	constraint mesh_keys_expiration_key UNIQUE (expiration),
 	constraint mesh_keys_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE SET NULL,
@@ -434,6 +435,7 @@ create table mesh_keys (
 CREATE INDEX mesh_keys_by_host ON mesh_keys USING btree (host_id);
 CREATE INDEX mesh_keys_by_remote ON mesh_keys USING btree (tenant_id, remote_id);
 CREATE INDEX mesh_keys_due ON mesh_keys USING btree (next_attempt_at) WHERE ((state = ANY (ARRAY['minting'::text, 'minted'::text, 'ending'::text])) OR (host_id IS NULL));
+CREATE INDEX mesh_keys_ended ON mesh_keys USING btree (next_attempt_at) WHERE ((state = 'ended'::text) AND (host_id IS NOT NULL));
 
 create table mesh_reports (
 	tenant_id text collate "C" not null,
