@@ -43,6 +43,7 @@ import type { Secret } from "./lib/secret.ts";
 import { openHeadscale } from "./mesh/headscale.ts";
 import { noMesh } from "./mesh/none.ts";
 import { startMeshWork } from "./mesh/work.ts";
+import { withAfterCommit } from "./metrics/after-commit.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { closeCodes } from "./protocol/codes.ts";
 import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
@@ -102,7 +103,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const database = config.database ?? (await embedded(dataDir, log, undo));
 	const applied = await migrate({ directUrl: database.directUrl, dir: migrationsDir, log });
 	if (applied > 0) log.info("database.migrated", { applied });
-	const db = openDb({ ...database, log, applicationName: "muster" });
+	const db = withAfterCommit(openDb({ ...database, log, applicationName: "muster" }));
 	undo.push(() => db.close(stopMs));
 	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics, processId: randomUUID() });
 	undo.push(() => bus.close());
@@ -222,9 +223,8 @@ async function listenAs(variable: string, listen: ListenAddress, serve: (listen:
 		return await serve(listen);
 	} catch (error) {
 		const why = error instanceof Error ? error.message : String(error);
-		throw new Error(`Cannot listen on ${formatListenAddress(listen)}: ${why}; free the port, or set ${variable} to another address`, {
-			cause: error,
-		});
+		const where = formatListenAddress(listen);
+		throw new Error(`Cannot listen on ${where}: ${why}; free the port, or set ${variable} to another address`, { cause: error });
 	}
 }
 
@@ -246,6 +246,7 @@ function fromHeaders(authenticator: Authenticator, { request, sourceAddress }: O
 function socketHooks(deps: Deps, authenticator: Authenticator, live: ReturnType<typeof openLiveSockets>) {
 	const expiries = new WeakMap<object, ReturnType<typeof setTimeout>>();
 	return {
+		operationsPerSocketMax: 112, // A worker's twenty free commands have four chunks of output each under way (src/commands/hand-out.ts).
 		async authenticate(params: Readonly<Record<string, unknown>>, request: Request, sourceAddress: string): Promise<Principal> {
 			const shown: Shown = {
 				bearer:
