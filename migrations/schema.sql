@@ -16,6 +16,7 @@ create table alerts (
 	constraint alerts_pkey PRIMARY KEY (id),
 	constraint alerts_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
 );
+CREATE INDEX alerts_acknowledged ON alerts USING btree (id) WHERE (acknowledged_at IS NOT NULL);
 CREATE INDEX alerts_by_tenant ON alerts USING btree (tenant_id, id);
 CREATE INDEX alerts_of_mesh ON alerts USING btree (tenant_id, id) WHERE (kind = ANY (ARRAY['MESH_DOWN'::text, 'MESH_RECOVERED'::text]));
 CREATE UNIQUE INDEX alerts_one_a_topic ON alerts USING btree (tenant_id, topic) WHERE (topic IS NOT NULL);
