@@ -20,7 +20,16 @@ function databaseWith(row: object): Db {
 /** Runs the measurement. */
 export async function verifyKey(rounds: number, progress: (text: string) => void): Promise<Ratio> {
 	const token = mintToken("site", systemRandom.bytes(38));
-	const row = { id: "key_1", tenantId: "ten_1", tenantSlug: "default", siteCode: "bench", verifier: "", hint: fingerprint(token.secret) };
+	const row = {
+		id: "key_1",
+		tenantId: "ten_1",
+		tenantSlug: "default",
+		siteCode: "bench",
+		verifier: "",
+		hint: fingerprint(token.secret),
+		kind: "site",
+		selector: token.selector,
+	};
 	const hasher = { hash: () => Promise.resolve(""), verify: () => Promise.resolve(true) };
 	const prover = createProver({
 		db: databaseWith(row),

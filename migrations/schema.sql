@@ -68,7 +68,11 @@ create table audit (
 	constraint audit_pkey PRIMARY KEY (id)
 );
 CREATE INDEX audit_by_tenant ON audit USING btree (tenant_id, id);
-CREATE INDEX audit_words ON audit USING gin (array_to_tsvector(string_to_array(btrim(regexp_replace(lower(("left"(((((((action || ' '::text) || actor) || ' '::text) || subject) || ' '::text) || COALESCE((detail)::text, ''::text)), 500) COLLATE "C")), '[\x01-\x2f\x3a-\x60\x7b-\x7f]+'::text, ' '::text, 'g'::text)), ' '::text)));
+CREATE INDEX audit_words ON audit USING gin (array_to_tsvector(string_to_array(btrim(regexp_replace(lower(("left"(((((((action || ' '::text) || actor) || ' '::text) || subject) || ' '::text) ||
+CASE
+    WHEN (action ~~ 'enrollment.%'::text) THEN ((((COALESCE((detail ->> 'name'::text), ''::text) || ' '::text) || COALESCE((detail ->> 'machineUid'::text), ''::text)) || ' '::text) || COALESCE((detail ->> 'reason'::text), ''::text))
+    ELSE COALESCE((detail)::text, ''::text)
+END), 500) COLLATE "C")), '[\x01-\x2f\x3a-\x60\x7b-\x7f]+'::text, ' '::text, 'g'::text)), ' '::text)));
 
 create table auto_enrollment (
 	tenant_id text collate "C" not null,

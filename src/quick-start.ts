@@ -4,7 +4,7 @@ import type { OperatorPrincipal } from "./auth/principal.ts";
 import { tenantBySlug } from "./auth/store.ts";
 import type { Deps } from "./deps.ts";
 import { rotateSiteKey } from "./keys/keys.ts";
-import { keyBySelector, keysByIds } from "./keys/store.ts";
+import { keysBySelectors, keysByIds } from "./keys/store.ts";
 import { parseToken } from "./protocol/token.ts";
 import { writePrivate } from "./secrets.ts";
 import { createSite } from "./sites/sites.ts";
@@ -37,7 +37,7 @@ export async function quickStart(deps: Deps, dataDir: string): Promise<string | 
 		return file;
 	}
 	const token = parseToken((await readFile(file, "utf8").catch(() => "")).trim());
-	const found = token === undefined ? undefined : await keyBySelector(sql, "site", token.selector);
+	const [found] = token === undefined ? [] : await keysBySelectors(sql, [{ kind: "site", selector: token.selector }]);
 	const [key] = found === undefined ? [] : await keysByIds(sql, tenantId, [found.id]);
 	return key?.active === true ? file : undefined;
 }

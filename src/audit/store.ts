@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
+import { recordset } from "../db/recordset.ts";
 import { count, parseFirst, parseRows, time } from "../db/rows.ts";
 import type { AuditRecord } from "./audit.ts";
 
@@ -13,14 +14,15 @@ const row = v.object({
 	detail: v.nullable(v.record(v.string(), v.unknown())),
 });
 
+/** In the order of the insert's columns. */
+const inserted = { id: "text", tenantId: "text", at: "time", actor: "text", action: "text", subject: "text", detail: "jsonb" } as const;
+
 /** Writes audit lines in the transaction of the change (S7): no change without its line, no line without its change. */
 export async function record(tx: Tx, entries: readonly AuditRecord[]): Promise<void> {
 	if (entries.length === 0) return;
 	await tx`
 		insert into audit (id, tenant_id, at, actor, action, subject, detail)
-		select id, "tenantId", to_timestamp(at / 1000.0), actor, action, subject, detail
-		from jsonb_to_recordset(${tx.json(entries as never)}) as r (id text, "tenantId" text, at double precision, actor text, action text,
-			subject text, detail jsonb)`;
+		select * from ${recordset(tx, entries, inserted)} as r`;
 }
 
 /** Audit lines by id, of one tenant. */
@@ -44,7 +46,10 @@ function where(sql: Sql, tenantId: string, { words = [] }: AuditFilter) {
 		words.length === 0
 			? sql``
 			: sql`and array_to_tsvector(string_to_array(btrim(regexp_replace(
-				lower(left(action || ' ' || actor || ' ' || subject || ' ' || coalesce(detail::text, ''), 500) collate "C"),
+				lower(left(action || ' ' || actor || ' ' || subject || ' ' || case
+					when action like 'enrollment.%'
+					then coalesce(detail ->> 'name', '') || ' ' || coalesce(detail ->> 'machineUid', '') || ' ' || coalesce(detail ->> 'reason', '')
+					else coalesce(detail::text, '') end, 500) collate "C"),
 				'[\\x01-\\x2f\\x3a-\\x60\\x7b-\\x7f]+', ' ', 'g')), ' '))
 				@@ ${words.map((word) => `'${word}':*`).join(" & ")}::tsquery`
 	}`;

@@ -15,8 +15,9 @@ const partsMax = 12;
 /**
  * Runs `work` with a template that sends what is awaited at the same time as one statement: a batch of enrollments writes nine tables,
  * and nine round trips are longer than the writing. Order is kept. What is joined are inserts and updates of different tables that give
- * back nothing, or one column; each sees what was there before all of them, foreign keys are checked after the last. Everything else is sent
- * by itself. When the joined statement fails, each of its parts is rejected with that error, as all would be in a transaction that is lost.
+ * back nothing but how many rows there were (`count`), and notifications; each sees what was there before all of them, foreign keys are checked after
+ * the last. Everything else is sent by itself. When the joined statement fails, each of its parts is rejected with that error, as all would be in a
+ * transaction that is lost.
  */
 export async function together<T>(tx: Tx, work: (tx: Tx) => Promise<T>): Promise<T> {
 	const waiting: Made[] = [];
@@ -47,34 +48,34 @@ export async function together<T>(tx: Tx, work: (tx: Tx) => Promise<T>): Promise
 }
 
 async function sendJoined(tx: Tx, parts: readonly Made[]): Promise<void> {
-	const read = parts.flatMap(({ strings }, index) =>
-		returnsOne(strings) ? [`array(select to_jsonb(s${index}) from s${index}) as s${index}`] : [],
-	);
-	const ctes = parts.map((part, index) => tx`${tx.unsafe(index === 0 ? "with s0 as (" : `, s${index} as (`)}${part as never})`);
-	const [row] = await tx`${ctes as never} ${tx.unsafe(`select ${read.length === 0 ? "1" : read.join(", ")}`)}`;
+	const ctes = parts.map((part, index) => {
+		const head = `${index === 0 ? "with" : ","} s${index} as (`;
+		return tx`${tx.unsafe(head)}${part as never}${tx.unsafe(isNotification(part.strings) ? ")" : " returning 1)")}`;
+	});
+	const counts = parts.map((_, index) => `(select count(*) from s${index})::int as s${index}`);
+	const [row] = await tx`${ctes as never} ${tx.unsafe(`select ${counts.join(", ")}`)}`;
 	parts.forEach((part, index) => {
-		part.resolve(row?.[`s${index}`] ?? []);
+		part.resolve(Object.assign([], { count: Number(row?.[`s${index}`]) }));
 	});
 }
 
 /** How many of these texts, from the first on, may be one statement: at most one for each table. Pure. */
 export function joinable(texts: readonly (readonly string[])[]): number {
-	const tables = new Set<string>();
+	const places = new Set<string>();
 	for (const text of texts.slice(0, partsMax)) {
-		const table = tableOf(text);
-		if (table === undefined || tables.has(table)) break;
-		tables.add(table);
+		const place = isNotification(text) ? "a notification" : tableOf(text);
+		if (place === undefined || places.has(place)) break;
+		places.add(place);
 	}
-	return tables.size;
+	return places.size;
 }
 
-/** The table that a statement writes; undefined when it reads, or gives back more than one column. */
+/** The table that a statement writes; undefined when it reads, or gives rows back. */
 function tableOf(strings: readonly string[]): string | undefined {
 	const whole = strings.join(" ? ");
-	const table = /^\s*(?:insert into|update) (\w+)/.exec(whole)?.[1];
-	return /\breturning\b/.test(whole) && !returnsOne(strings) ? undefined : table;
+	return /\breturning\b/.test(whole) ? undefined : /^\s*(?:insert into|update) (\w+)/.exec(whole)?.[1];
 }
 
-function returnsOne(strings: readonly string[]): boolean {
-	return /\breturning \w+\s*$/.test(strings.at(-1) ?? "");
+function isNotification(strings: readonly string[]): boolean {
+	return /^\s*select pg_notify\(/.test(strings[0] ?? "");
 }

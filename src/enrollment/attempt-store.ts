@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
+import { recordset } from "../db/recordset.ts";
 import { count, parseFirst, parseRows, time } from "../db/rows.ts";
 import { enrollmentMethods, outcomes, refusals } from "../protocol/codes.ts";
 import type { AttemptRecord } from "./attempt.ts";
@@ -26,17 +27,32 @@ function columns(sql: Sql) {
 	return sql`id, tenant_id, at, method, accepted, outcome, reason, source_address, claimed_name, hostname, machine_uid, site_id, host_id, worker_id, key_id`;
 }
 
+/** In the order of the insert's columns. */
+const inserted = {
+	id: "text",
+	tenantId: "text",
+	at: "time",
+	method: "text",
+	accepted: "boolean",
+	outcome: "text",
+	reason: "text",
+	sourceAddress: "text",
+	claimedName: "text",
+	hostname: "text",
+	machineUid: "text",
+	siteId: "text",
+	hostId: "text",
+	workerId: "text",
+	keyId: "text",
+} as const;
+
 /** Writes attempts with one statement. */
 export async function insertAttempts(tx: Tx, attempts: readonly AttemptRecord[]): Promise<void> {
 	if (attempts.length === 0) return;
 	await tx`
 		insert into attempts (id, tenant_id, at, method, accepted, outcome, reason, source_address, claimed_name, hostname, machine_uid, site_id,
 			host_id, worker_id, key_id)
-		select id, "tenantId", to_timestamp(at / 1000.0), method, accepted, outcome, reason, "sourceAddress", "claimedName", hostname, "machineUid",
-			"siteId", "hostId", "workerId", "keyId"
-		from jsonb_to_recordset(${tx.json(attempts as never)}) as r (id text, "tenantId" text, at double precision, method text, accepted boolean,
-			outcome text, reason text, "sourceAddress" text, "claimedName" text, hostname text, "machineUid" text, "siteId" text, "hostId" text,
-			"workerId" text, "keyId" text)`;
+		select * from ${recordset(tx, attempts, inserted)} as r`;
 }
 
 export interface AttemptFilter {

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
+import { recordset } from "../db/recordset.ts";
 import { parseRows } from "../db/rows.ts";
 import type { NonceRow } from "./changes.ts";
 import type { Loaded } from "./loaded.ts";
@@ -44,12 +45,10 @@ export async function saveNonces(tx: Tx, nonces: readonly NonceRow[]): Promise<n
 	if (nonces.length === 0) return 0;
 	const written = await tx`
 		insert into nonces (tenant_id, nonce, expires_at)
-		select "tenantId", nonce, to_timestamp("expiresAt" / 1000.0)
-		from jsonb_to_recordset(${tx.json(nonces as never)}) as r ("tenantId" text, nonce text, "expiresAt" double precision)
+		select * from ${recordset(tx, nonces, { tenantId: "text", nonce: "text", expiresAt: "time" })} as r
 		order by "tenantId", nonce
-		on conflict (tenant_id, nonce) do nothing
-		returning nonce`;
-	return written.length;
+		on conflict (tenant_id, nonce) do nothing`;
+	return written.count;
 }
 
 /** Deletes a bounded number of nonces whose time is over. Returns how many went. */

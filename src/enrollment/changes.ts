@@ -2,6 +2,7 @@ import type { NewAlert } from "../alerts/alert.ts";
 import type { AuditRecord } from "../audit/audit.ts";
 import type { TenantEvent } from "../events/event.ts";
 import type { HostRecord } from "../hosts/host.ts";
+import type { KeyUse } from "../keys/store.ts";
 import type { HeldKey } from "../mesh/key-store.ts";
 import type { WorkerRecord } from "../workers/worker.ts";
 import type { AttemptRecord } from "./attempt.ts";
@@ -32,14 +33,6 @@ export interface NonceRow {
 	readonly tenantId: string;
 	readonly nonce: string;
 	readonly expiresAt: number;
-}
-
-export interface KeyUse {
-	readonly id: string;
-	readonly uses: number;
-	readonly at: number;
-	readonly workerId: string;
-	readonly consumed: boolean;
 }
 
 /** What one batch writes: one list a table, each row once in its final form. */

@@ -6,13 +6,13 @@ import { isConnectionFault, isLostInsert } from "../db/faults.ts";
 import { type Growth, watchGrowth } from "../db/growth.ts";
 import { type EnrollmentMethod, type Refusal, refusalStatus } from "../protocol/codes.ts";
 import { seal } from "../protocol/seal.ts";
-import { fingerprint, mintToken, sha256 } from "../protocol/token.ts";
+import { fingerprintOf, mintToken, sha256 } from "../protocol/token.ts";
 import { giveBack } from "../mesh/keys.ts";
 import { apply } from "./apply.ts";
 import { decide } from "./decide.ts";
 import { claimed, type EnrollInput, methodOf, parseEnroll } from "./input.ts";
 import type { Limiter } from "./limiter.ts";
-import { batchMax, overloadedRetrySeconds, waitingMax } from "./limits.ts";
+import { batchMax, besideAt, overloadedRetrySeconds, waitingMax } from "./limits.ts";
 import { refusalMessage } from "./messages.ts";
 import { withMeshTicket } from "./mesh-ticket.ts";
 import { noteEarly } from "./note.ts";
@@ -50,6 +50,7 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 	const batches = batcher<Item, EnrollResult>((items) => runBatch(deps, growth, items), {
 		batchMax,
 		waitingMax,
+		besideAt,
 		shared: isConnectionFault,
 	});
 
@@ -192,6 +193,7 @@ async function prepare(
 	from: Pick<ProvenRequest, "method" | "keyId" | "tenantId" | "sourceAddress" | "arrivedAt" | "proof">,
 ): Promise<ProvenRequest | "bad reply key"> {
 	const token = mintToken("worker", deps.random.bytes(38));
+	const secretHash = sha256(token.secret);
 	const shared = from.method === "AUTO_ENROLLMENT" ? await sharedApiKey(deps, from.tenantId) : undefined;
 	const apiKey = shared?.text ?? token.text;
 	const sealed =
@@ -203,8 +205,8 @@ async function prepare(
 		credentialId: shared?.credentialId ?? deps.mintId("credential"),
 		shared: shared !== undefined,
 		selector: token.selector,
-		secretHash: sha256(token.secret),
-		hint: fingerprint(token.secret),
+		secretHash,
+		hint: fingerprintOf(secretHash),
 		apiKey: input.replyKey === null ? apiKey : null,
 		sealed,
 	};

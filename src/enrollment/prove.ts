@@ -3,7 +3,9 @@ import { secretPlace } from "../auto-enrollment/auto-enrollment.ts";
 import { autoSecrets } from "../auto-enrollment/store.ts";
 import type { Deps } from "../deps.ts";
 import type { KeyKind } from "../keys/key.ts";
-import { keyBySelector, type KeyToProve } from "../keys/store.ts";
+import { keysBySelectors, type KeyToProve } from "../keys/store.ts";
+import { isConnectionFault } from "../db/faults.ts";
+import { batcher } from "../lib/batcher.ts";
 import { boundedMap } from "../lib/bounded-map.ts";
 import { VaultError } from "../keys/vault.ts";
 import { singleFlight } from "../lib/single-flight.ts";
@@ -11,6 +13,7 @@ import { autoEnrollmentMac, nonceFits } from "../protocol/auto-enroll.ts";
 import type { Refusal } from "../protocol/codes.ts";
 import { fingerprint, parseToken, sameBytes, sha256, type TokenKind } from "../protocol/token.ts";
 import type { EnrollInput } from "./input.ts";
+import { batchMax, waitingMax } from "./limits.ts";
 import type { ProvenRequest } from "./request.ts";
 
 /** What the proof of a presented key yields. It grants nothing: whether the key may be used is decided under lock. */
@@ -49,11 +52,16 @@ export function createProver(deps: Pick<Deps, "db" | "hasher" | "random" | "vaul
 	const memoryKey = deps.random.bytes(32);
 	const proven = boundedMap<Proven>(provenMax);
 	const once = singleFlight<Proven | "wrong" | "saturated">();
+	// Whoever guesses asks for a new selector each time: those who come together are looked up together.
+	const lookUp = batcher<{ readonly kind: EnrollKind; readonly selector: string }, KeyToProve | undefined>(
+		(asked) => keysBySelectors(deps.db.sql, asked),
+		{ batchMax, waitingMax, shared: isConnectionFault },
+	);
 
 	async function firstSight(kind: EnrollKind, presented: string): Promise<Proven | "wrong" | "saturated"> {
 		const token = parseToken(presented);
 		if (token === undefined || token.kind !== kind) return "wrong";
-		const key = await keyBySelector(deps.db.sql, kind, token.selector);
+		const key = await lookUp.add({ kind, selector: token.selector });
 		// The fingerprint is public: comparing it first gives away nothing and keeps Argon2 away from garbage, so that unknown and wrong cost the same.
 		if (key === undefined || key.hint !== fingerprint(token.secret)) return "wrong";
 		const right =

@@ -2,11 +2,13 @@ import * as v from "valibot";
 import { raiseAlerts } from "../alerts/store.ts";
 import { record } from "../audit/store.ts";
 import type { Sql, Tx } from "../db/port.ts";
+import { recordset } from "../db/recordset.ts";
 import { parseRows, time } from "../db/rows.ts";
 import { together } from "../db/together.ts";
 import { append } from "../events/outbox.ts";
 import { lockHosts, saveHosts, workersOfHosts } from "../hosts/store.ts";
-import { addUses, lockKeys } from "../keys/store.ts";
+import { isExclusive } from "../keys/key.ts";
+import { addUses, keysForUse } from "../keys/store.ts";
 import { saveGrants } from "../keys/api-key-store.ts";
 import { holdKeys, lockMinted } from "../mesh/key-store.ts";
 import { loadAuto, saveNonces } from "./auto-store.ts";
@@ -17,18 +19,18 @@ import type { Changes } from "./changes.ts";
 import type { Loaded, PriorRecord } from "./loaded.ts";
 import type { ProvenRequest } from "./request.ts";
 
-/** Thrown when a row that the batch meant to insert was there already: another server was faster, decide anew. */
+/** Thrown when the batch met what it did not know of when it was decided: a row that was to be inserted is there, a key was revoked. Decide anew. */
 export class LostRace extends Error {
 	constructor(table: string) {
-		super(`Another server inserted into ${table} first`);
+		super(`Another transaction wrote to ${table} first`);
 		this.name = "LostRace";
 	}
 }
 
 /**
- * Loads everything the verdicts on these requests depend on. Locks in a fixed order (keys, workers, hosts, each by id): the key's lock
- * makes uses exact, the worker's lock keeps a revocation from slipping in between. Loaded after the key's lock was granted, so it
- * sees what the batch before it committed, whichever server that was.
+ * Loads everything the verdicts on these requests depend on. Locks in a fixed order (keys that are exclusive, workers, hosts, each by id): the key's lock
+ * makes uses exact, the worker's lock keeps a revocation from slipping in between. What another batch commits meanwhile, on this server or another, is noticed
+ * when this one is saved (`LostRace`).
  */
 export async function load(tx: Tx, requests: readonly ProvenRequest[]): Promise<Loaded> {
 	if (requests.length === 0)
@@ -44,12 +46,16 @@ export async function load(tx: Tx, requests: readonly ProvenRequest[]): Promise<
 			liveShared: [],
 			meshKeys: [],
 		};
-	const keys = await lockKeys(tx, [...new Set(requests.map(({ keyId }) => keyId))]);
+	const keys = await keysForUse(tx, [...new Set(requests.map(({ keyId }) => keyId))]);
 	const siteIds = keys.flatMap(({ siteId }) => (siteId === null ? [] : [siteId]));
-	const [sites, priors, auto] = await Promise.all([sitesById(tx, siteIds), loadPriors(tx, requests), loadAuto(tx, requests)]);
+	const [sites, firstPriors, auto] = await Promise.all([sitesById(tx, siteIds), loadPriors(tx, requests), loadAuto(tx, requests)]);
 	const boundIds = keys.flatMap(({ hostId }) => hostId ?? []);
 	const bound = boundIds.length === 0 ? [] : await workersOfHosts(tx, boundIds);
-	const workers = parseWorkers(await lockWorkers(tx, requests, [...priors, ...bound]));
+	const firstWorkers = parseWorkers(await lockWorkers(tx, requests, [...firstPriors, ...bound]));
+	// A batch beside this one may have held these locks: what it wrote is read under them.
+	const mayBeStale = firstWorkers.length > 0 && !keys.every(isExclusive);
+	const priors = mayBeStale ? await loadPriors(tx, requests) : firstPriors;
+	const workers = mayBeStale ? parseWorkers(await lockWorkers(tx, requests, [...priors, ...bound])) : firstWorkers;
 	const hostIds = [...new Set([...workers.flatMap(({ hostId }) => hostId ?? []), ...boundIds])];
 	const hosts = await lockHosts(tx, hostIds);
 	// The worker of a bound host is read before it can be locked; a host that changed hands in between needs another look.
@@ -142,7 +148,6 @@ async function write(tx: Tx, changes: Changes): Promise<void> {
 		saveGrants(tx, [...changes.grants.values()]),
 		saveNonces(tx, [...changes.nonces.values()]).then(expect("nonces", changes.nonces.size)),
 		savePriors(tx, [...changes.priors.values()]).then(expect("enrollments", changes.priors.size)),
-		addUses(tx, [...changes.uses.values()]),
 		insertAttempts(tx, changes.attempts),
 		record(tx, changes.audit),
 		raiseAlerts(tx, changes.alerts),
@@ -150,6 +155,8 @@ async function write(tx: Tx, changes: Changes): Promise<void> {
 		holdKeys(tx, [...changes.meshHeld.values()], [...changes.meshReplaced], changes.meshMoved).then(
 			expect("mesh_keys", changes.meshHeld.size),
 		),
+		// Last, so that other batches on the same key wait for the commit only.
+		addUses(tx, [...changes.uses.values()]).then(expect("keys", changes.uses.size)),
 	]);
 }
 
@@ -159,6 +166,17 @@ function expect(table: string, rows: number): (written: number) => void {
 	};
 }
 
+const credentialColumns = {
+	id: "text",
+	tenantId: "text",
+	workerId: "text",
+	name: "text",
+	selector: "text",
+	hash: "text",
+	hint: "text",
+	createdAt: "time",
+} as const;
+
 async function insertCredentials(tx: Tx, { credentials, replaced }: Changes): Promise<void> {
 	const writes = [];
 	if (replaced.size > 0) {
@@ -167,12 +185,30 @@ async function insertCredentials(tx: Tx, { credentials, replaced }: Changes): Pr
 	if (credentials.size > 0) {
 		writes.push(tx`
 			insert into credentials (id, tenant_id, worker_id, name, selector, hash, hint, created_at)
-			select id, "tenantId", "workerId", name, selector, decode(hash, 'hex'), hint, to_timestamp("createdAt" / 1000.0)
-			from jsonb_to_recordset(${tx.json([...credentials.values()] as never)}) as r (id text, "tenantId" text, "workerId" text, name text,
-				selector text, hash text, hint text, "createdAt" double precision)`);
+			select id, "tenantId", "workerId", name, selector, decode(hash, 'hex'), hint, "createdAt"
+			from ${recordset(tx, [...credentials.values()], credentialColumns)} as r`);
 	}
 	await Promise.all(writes);
 }
+
+/** In the order of the insert's columns. */
+const priorColumns = {
+	tenantId: "text",
+	enrollmentId: "text",
+	keyId: "text",
+	workerId: "text",
+	hostId: "text",
+	machineUid: "text",
+	replyKey: "text",
+	state: "text",
+	outcome: "text",
+	credentialId: "text",
+	sealed: "text",
+	meshKeyId: "text",
+	sealedMesh: "text",
+	createdAt: "time",
+	expiresAt: "time",
+} as const;
 
 /** An answer replaces an older one of the same id only when that one is held, over or itself (a replay): another live one means that the race was lost. */
 async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<number> {
@@ -180,19 +216,14 @@ async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<numbe
 	const written = await tx`
 		insert into enrollments (tenant_id, enrollment_id, key_id, worker_id, host_id, machine_uid, reply_key, state, outcome, credential_id, sealed,
 			mesh_key_id, sealed_mesh, created_at, expires_at)
-		select "tenantId", "enrollmentId", "keyId", "workerId", "hostId", "machineUid", "replyKey", state, outcome, "credentialId", sealed,
-			"meshKeyId", "sealedMesh", to_timestamp("createdAt" / 1000.0), to_timestamp("expiresAt" / 1000.0)
-		from jsonb_to_recordset(${tx.json(priors as never)}) as r ("tenantId" text, "enrollmentId" text, "keyId" text, "workerId" text, "hostId" text,
-			"machineUid" text, "replyKey" text, state text, outcome text, "credentialId" text, sealed text, "meshKeyId" text, "sealedMesh" text,
-			"createdAt" double precision, "expiresAt" double precision)
+		select * from ${recordset(tx, priors, priorColumns)} as r
 		on conflict (tenant_id, enrollment_id) do update
 		set key_id = excluded.key_id, worker_id = excluded.worker_id, host_id = excluded.host_id, machine_uid = excluded.machine_uid,
 			reply_key = excluded.reply_key, state = excluded.state, outcome = excluded.outcome, credential_id = excluded.credential_id,
 			sealed = excluded.sealed, mesh_key_id = excluded.mesh_key_id, sealed_mesh = excluded.sealed_mesh, created_at = excluded.created_at, expires_at = excluded.expires_at
 		where enrollments.state = 'held' or enrollments.expires_at <= excluded.created_at
-			or (enrollments.created_at, enrollments.worker_id, enrollments.key_id) = (excluded.created_at, excluded.worker_id, excluded.key_id)
-		returning enrollment_id`;
-	return written.length;
+			or (enrollments.created_at, enrollments.worker_id, enrollments.key_id) = (excluded.created_at, excluded.worker_id, excluded.key_id)`;
+	return written.count;
 }
 
 /** How long a held answer outlives its worker's hold. */

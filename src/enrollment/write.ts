@@ -126,7 +126,8 @@ export function countUse(world: World, request: ProvenRequest, workerId: string,
 	const consumed = key.kind === "host";
 	world.keys.set(key.id, { ...key, uses: key.uses + 1, consumedAt: consumed ? now : key.consumedAt });
 	const before = world.changes.uses.get(key.id)?.uses ?? 0;
-	world.changes.uses.set(key.id, { id: key.id, uses: before + 1, at: now, workerId, consumed });
+	const { id, active, revokedAt, graceEndsAt } = key;
+	world.changes.uses.set(id, { id, active, revokedAt, graceEndsAt, uses: before + 1, at: now, workerId, consumed });
 	// A host token has one use by its nature: that it is used up is no news.
 	if (consumed || key.maxUses === null || key.uses + 1 < key.maxUses) return;
 	raise(world, request, now, mintId, {

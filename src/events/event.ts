@@ -20,10 +20,12 @@ export type MusterEvent =
 	/** Sockets that were opened with one of these credentials, by this worker or (null) by any, are to be closed, on every server. */
 	| { readonly kind: "credentials-revoked"; readonly workerId: string | null; readonly credentialIds: readonly string[] };
 
+export type EventKind = MusterEvent["kind"];
+
 /** An event as it is stored: its tenant decides who may ever see it. */
-export interface TenantEvent {
+export interface TenantEvent<Kind extends EventKind = EventKind> {
 	readonly tenantId: string;
-	readonly event: MusterEvent;
+	readonly event: Extract<MusterEvent, { readonly kind: Kind }>;
 }
 
 /** A heartbeat on its way to subscribers. Never stored as an event. */

@@ -1,6 +1,10 @@
 import type { Tx } from "../db/port.ts";
+import { recordset } from "../db/recordset.ts";
 import type { TenantEvent } from "./event.ts";
 import { eventChannel } from "./port.ts";
+
+/** In the order of the insert's columns. */
+const inserted = { tenantId: "text", kind: "text", payload: "jsonb" } as const;
 
 /**
  * Writes events in the transaction of the change they tell of: they are delivered if and only if it commits.
@@ -8,11 +12,10 @@ import { eventChannel } from "./port.ts";
  */
 export async function append(tx: Tx, events: readonly TenantEvent[]): Promise<void> {
 	if (events.length === 0) return;
-	const rows = events.map(({ tenantId, event }) => ({ tenant_id: tenantId, kind: event.kind, payload: event }));
-	await tx`
-		insert into events (tenant_id, kind, payload)
-		select tenant_id, kind, payload
-		from jsonb_to_recordset(${tx.json(rows as never)}) as row (tenant_id text, kind text, payload jsonb)`;
-	// NOTIFY takes a lock at commit that all databases of the server share: once a transaction, never once an event.
-	await tx`select pg_notify(${eventChannel}, '')`;
+	const rows = events.map(({ tenantId, event }) => ({ tenantId, kind: event.kind, payload: event }));
+	await Promise.all([
+		tx`insert into events (tenant_id, kind, payload) select * from ${recordset(tx, rows, inserted)} as r`,
+		// NOTIFY takes a lock at commit that all databases of the server share: once a transaction, never once an event.
+		tx`select pg_notify(${eventChannel}, '')`,
+	]);
 }

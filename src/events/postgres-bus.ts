@@ -3,7 +3,7 @@ import type { Db } from "../db/port.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Metrics } from "../metrics/port.ts";
-import type { HeartbeatSignal, TenantEvent } from "./event.ts";
+import type { EventKind, HeartbeatSignal, TenantEvent } from "./event.ts";
 import { type Bus, eventChannel, heartbeatChannel } from "./port.ts";
 import { eventsAfter, newestEventId } from "./store.ts";
 import { advance, startTail, type Tail } from "./tail.ts";
@@ -18,36 +18,53 @@ const payloadBytesMax = 7_500;
 /** Heartbeats handed to the listeners in one turn of the loop: what a subscriber holds is bounded, and it reads between two turns. */
 const beatsAtOnce = 256;
 
+interface EventListener {
+	readonly kinds: readonly EventKind[];
+	readonly call: (event: TenantEvent) => void;
+}
+
 /**
  * The bus over PostgreSQL: the outbox is the truth, NOTIFY a hint to read it, a slow poll the safety net.
  * Heartbeats travel inside NOTIFY payloads, in chunks, and are lost when a listener is.
  */
 export async function openPostgresBus(deps: { db: Db; clock: Clock; log: Log; metrics: Metrics; processId: string }): Promise<Bus> {
 	const { db, clock, log, metrics, processId } = deps;
-	const eventListeners = new Set<(event: TenantEvent) => void>();
+	const eventListeners = new Set<EventListener>();
 	const beatListeners = new Set<(beats: readonly HeartbeatSignal[]) => void>();
 	let tail: Tail = startTail(await newestEventId(db.sql));
 	let reading: Promise<void> | undefined;
 	let again = false;
 
+	const wanted = () => [...new Set([...eventListeners].flatMap(({ kinds }) => kinds))];
+
+	/** A listener that throws keeps nobody else from hearing. */
+	function hand(stored: TenantEvent): void {
+		for (const { kinds, call } of eventListeners) {
+			if (!kinds.includes(stored.event.kind)) continue;
+			try {
+				call(stored);
+			} catch (error) {
+				log.error("events.listener_failed", { kind: stored.event.kind, error });
+			}
+		}
+	}
+
 	async function readAll(): Promise<void> {
 		do {
 			again = false;
-			const page = await eventsAfter(db.sql, tail, pageSize);
-			const step = advance(
-				tail,
-				page.map(({ id }) => id),
-				clock.now(),
-				forgetMs,
-			);
-			tail = step.tail;
-			const fresh = new Set(step.fresh);
-			for (const stored of page) {
-				if (!fresh.delete(stored.id)) continue;
-				metrics.eventLag(Math.max(0, clock.now() - stored.at) / 1000);
-				for (const listener of eventListeners) listener(stored);
+			const kinds = wanted();
+			const page = await eventsAfter(db.sql, tail, pageSize, kinds);
+			// Whoever began to listen meanwhile would miss what this page leaves out.
+			if (wanted().some((kind) => !kinds.includes(kind))) {
+				again = true;
+				continue;
 			}
-			if (page.length >= pageSize) again = true;
+			const step = advance(tail, page.ids, clock.now(), forgetMs);
+			tail = step.tail;
+			if (step.fresh.length > 0 && page.newest !== null) metrics.eventLag(Math.max(0, clock.now() - page.newest) / 1000);
+			const fresh = new Set(step.fresh);
+			for (const stored of page.events) if (fresh.delete(stored.id)) hand(stored);
+			if (page.ids.length >= pageSize) again = true;
 		} while (again);
 	}
 
@@ -77,7 +94,7 @@ export async function openPostgresBus(deps: { db: Db; clock: Clock; log: Log; me
 	const timer = setInterval(wake, pollMs);
 
 	return {
-		onEvent: (listener) => subscribe(eventListeners, listener),
+		onEvent: (kinds, call) => subscribe(eventListeners, { kinds, call: call as never }),
 		onHeartbeat: (listener) => subscribe(beatListeners, listener),
 		async publishHeartbeats(signals) {
 			for (let from = 0; from < signals.length; from += beatsAtOnce) {

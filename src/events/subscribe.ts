@@ -4,7 +4,8 @@ import { MusterError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import { boundedQueue } from "../lib/queue.ts";
 import type { Metrics } from "../metrics/port.ts";
-import type { Unsubscribe } from "./port.ts";
+import type { EventKind, TenantEvent } from "./event.ts";
+import type { Bus, Unsubscribe } from "./port.ts";
 
 /** Most events that wait for one subscriber. At about 500 bytes each that is half a megabyte a subscriber at worst. */
 export const subscriberBufferMax = 1_024;
@@ -61,6 +62,19 @@ export async function* subscription<TIn, TOut>(
 		deps.metrics.subscribers(-1);
 		stop();
 	}
+}
+
+/** The same for what `pick` makes of one tenant's events of one kind; another tenant's never reach it (S1). */
+export function eventSubscription<Kind extends EventKind, TOut>(
+	subscriber: Subscriber & { readonly deps: { readonly bus: Bus } },
+	{ tenantId, kind }: { readonly tenantId: string; readonly kind: Kind },
+	pick: (event: TenantEvent<Kind>["event"]) => readonly TOut[],
+): AsyncGenerator<TOut> {
+	return subscription<TenantEvent<Kind>, TOut>(
+		subscriber,
+		(listener) => subscriber.deps.bus.onEvent([kind], listener),
+		(of) => (of.tenantId === tenantId ? pick(of.event) : []),
+	);
 }
 
 /** Timers take at most 2^31 - 1 ms; a token that lives longer is looked at again by whoever opens the next stream. */

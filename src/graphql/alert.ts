@@ -1,8 +1,7 @@
 import type { AlertRecord } from "../alerts/alert.ts";
 import { acknowledgeAlert } from "../alerts/alerts.ts";
 import { alertsByIds, countAlerts, pageOfAlerts } from "../alerts/store.ts";
-import type { TenantEvent } from "../events/event.ts";
-import { subscription } from "../events/subscribe.ts";
+import { eventSubscription } from "../events/subscribe.ts";
 import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
 import { siteIdOf } from "./site-filter.ts";
@@ -73,13 +72,8 @@ builder.subscriptionField("alert", (t) =>
 		subscribe: async (_, { siteCode, kinds }, ctx) => {
 			const { tenantId } = ctx.as("viewer");
 			const siteId = await siteIdOf(ctx, siteCode);
-			return subscription<TenantEvent, AlertRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
-				of === tenantId &&
-				event.kind === "alert" &&
-				(siteId === undefined || event.alert.siteId === siteId) &&
-				(kinds?.includes(event.alert.kind) ?? true)
-					? [event.alert]
-					: [],
+			return eventSubscription(ctx, { tenantId, kind: "alert" }, (event) =>
+				(siteId === undefined || event.alert.siteId === siteId) && (kinds?.includes(event.alert.kind) ?? true) ? [event.alert] : [],
 			);
 		},
 		resolve: (alert) => alert,

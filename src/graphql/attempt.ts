@@ -1,7 +1,6 @@
 import type { AttemptRecord } from "../enrollment/attempt.ts";
 import { attemptsByIds, countAttempts, pageOfAttempts } from "../enrollment/attempt-store.ts";
-import type { TenantEvent } from "../events/event.ts";
-import { subscription } from "../events/subscribe.ts";
+import { eventSubscription } from "../events/subscribe.ts";
 import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
 import { siteIdOf } from "./site-filter.ts";
@@ -60,8 +59,8 @@ builder.subscriptionField("enrollmentAttempt", (t) =>
 		subscribe: async (_, { siteCode }, ctx) => {
 			const { tenantId } = ctx.as("viewer");
 			const siteId = await siteIdOf(ctx, siteCode);
-			return subscription<TenantEvent, AttemptRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
-				of === tenantId && event.kind === "attempt" && (siteId === undefined || event.attempt.siteId === siteId) ? [event.attempt] : [],
+			return eventSubscription(ctx, { tenantId, kind: "attempt" }, (event) =>
+				siteId === undefined || event.attempt.siteId === siteId ? [event.attempt] : [],
 			);
 		},
 		resolve: (attempt) => attempt,

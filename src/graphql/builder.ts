@@ -38,7 +38,7 @@ export const builder = new SchemaBuilder<{
 	complexity: {
 		defaultComplexity: 1,
 		defaultListMultiplier: 10,
-		limit: { complexity: limits.complexity, depth: limits.depth, breadth: limits.breadth },
+		limit: ({ isKnown }) => (isKnown === true ? {} : { complexity: limits.complexity, depth: limits.depth, breadth: limits.breadth }),
 		complexityError: (kind, result) => tooExpensive(kind, result),
 	},
 });

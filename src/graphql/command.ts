@@ -2,8 +2,7 @@ import { includesRole } from "../auth/authorize.ts";
 import type { CommandRecord } from "../commands/command.ts";
 import { cancelAs } from "../commands/actions.ts";
 import { type CommandFilter, commandsByIds, countCommands, pageOfCommands } from "../commands/store.ts";
-import type { TenantEvent } from "../events/event.ts";
-import { subscription } from "../events/subscribe.ts";
+import { eventSubscription } from "../events/subscribe.ts";
 import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
 import { CommandErrorEnum, CommandStateEnum } from "./enums.ts";
@@ -98,13 +97,8 @@ builder.subscriptionField("commandChanged", (t) =>
 		subscribe: (_, { hostId, commandIds }, ctx) => {
 			const { tenantId } = ctx.as("viewer");
 			const wanted = commandIds == null ? undefined : new Set(commandIds.map(String));
-			return subscription<TenantEvent, string>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
-				of === tenantId &&
-				event.kind === "command" &&
-				(hostId == null || event.hostId === hostId) &&
-				(wanted === undefined || wanted.has(event.commandId))
-					? [event.commandId]
-					: [],
+			return eventSubscription(ctx, { tenantId, kind: "command" }, (event) =>
+				(hostId == null || event.hostId === hostId) && (wanted === undefined || wanted.has(event.commandId)) ? [event.commandId] : [],
 			);
 		},
 		resolve: (id) => id,

@@ -23,6 +23,8 @@ export interface GraphQLContext {
 	readonly commands: CommandHub;
 	readonly containerStats: ContainerStatsKeeper;
 	readonly principal: Principal;
+	/** The document is one of those that the server knows by heart: it was found cheap enough when it was written. */
+	readonly isKnown?: true;
 	/** Who the request is from, proxies taken into account. */
 	readonly sourceAddress: string;
 	readonly http: HttpReply;

@@ -1,6 +1,5 @@
 import { pageOfAttempts } from "../enrollment/attempt-store.ts";
-import type { TenantEvent } from "../events/event.ts";
-import { subscription } from "../events/subscribe.ts";
+import { eventSubscription } from "../events/subscribe.ts";
 import type { HostRecord } from "../hosts/host.ts";
 import { countHosts, hostByName, hostsByIds, pageOfHosts } from "../hosts/store.ts";
 import { MusterError } from "../errors.ts";
@@ -115,13 +114,8 @@ builder.subscriptionField("hostChanged", (t) =>
 			const { tenantId } = ctx.as("viewer");
 			const siteId = await siteIdOf(ctx, siteCode);
 			const wanted = hostIds == null ? undefined : new Set(hostIds.map(String));
-			return subscription<TenantEvent, HostRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
-				of === tenantId &&
-				event.kind === "host" &&
-				(siteId === undefined || event.host.siteId === siteId) &&
-				(wanted === undefined || wanted.has(event.host.id))
-					? [event.host]
-					: [],
+			return eventSubscription(ctx, { tenantId, kind: "host" }, (event) =>
+				(siteId === undefined || event.host.siteId === siteId) && (wanted === undefined || wanted.has(event.host.id)) ? [event.host] : [],
 			);
 		},
 		resolve: (host) => host,

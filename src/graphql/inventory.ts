@@ -1,5 +1,4 @@
-import type { TenantEvent } from "../events/event.ts";
-import { subscription } from "../events/subscribe.ts";
+import { eventSubscription } from "../events/subscribe.ts";
 import { countHostEvents, pageOfHostEvents } from "../inventory/events-store.ts";
 import type { ContainerRecord, ContainerStats, EngineRecord, HostEventRecord } from "../inventory/inventory.ts";
 import { statsOf } from "../inventory/stats-store.ts";
@@ -132,13 +131,8 @@ builder.subscriptionField("hostEvent", (t) =>
 			const { tenantId } = ctx.as("viewer");
 			const siteId = await siteIdOf(ctx, siteCode);
 			const wanted = hostIds == null ? undefined : new Set(hostIds.map(String));
-			return subscription<TenantEvent, HostEventRecord>(ctx, ctx.deps.bus.onEvent, ({ tenantId: of, event }) =>
-				of === tenantId &&
-				event.kind === "host-events" &&
-				(siteId === undefined || event.siteId === siteId) &&
-				(wanted === undefined || wanted.has(event.hostId))
-					? event.events
-					: [],
+			return eventSubscription(ctx, { tenantId, kind: "host-events" }, (event) =>
+				(siteId === undefined || event.siteId === siteId) && (wanted === undefined || wanted.has(event.hostId)) ? event.events : [],
 			);
 		},
 		resolve: (event) => event,

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
+import { recordset } from "../db/recordset.ts";
 import { count, parseFirst, parseRows, time } from "../db/rows.ts";
 import type { HostRecord } from "./host.ts";
 import { type FuseProvider, fuseProviders, type HostState, hostStates, type Life, stableStates } from "./lifecycle.ts";
@@ -164,6 +165,19 @@ export async function lockHosts(tx: Tx, ids: readonly string[]): Promise<HostRec
 	);
 }
 
+/** In the order of the insert's columns. */
+const addedHost = {
+	id: "text",
+	tenantId: "text",
+	name: "text",
+	siteId: "text",
+	workerId: "text",
+	state: "text",
+	lastKnownState: "text",
+	monitoringSince: "time",
+	createdAt: "time",
+} as const;
+
 /** Writes hosts in their final form. The caller holds the lock on those that exist. */
 export async function saveHosts(tx: Tx, added: readonly HostRecord[], changed: readonly HostRecord[]): Promise<void> {
 	const writes = [];
@@ -173,16 +187,13 @@ export async function saveHosts(tx: Tx, added: readonly HostRecord[], changed: r
 	if (added.length > 0) {
 		writes.push(tx`
 			insert into hosts (id, tenant_id, name, site_id, worker_id, state, last_known_state, monitoring_since, created_at)
-			select id, "tenantId", name, "siteId", "workerId", state, "lastKnownState", to_timestamp("monitoringSince" / 1000.0), to_timestamp("createdAt" / 1000.0)
-			from jsonb_to_recordset(${tx.json(added as never)}) as r (id text, "tenantId" text, name text, "siteId" text, "workerId" text, state text,
-				"lastKnownState" text, "monitoringSince" double precision, "createdAt" double precision)`);
+			select * from ${recordset(tx, added, addedHost)} as r`);
 	}
 	if (changed.length > 0) {
 		writes.push(tx`
 			update hosts h set name = r.name, site_id = r."siteId", worker_id = r."workerId", state = r.state, last_known_state = r."lastKnownState",
-				monitoring_since = to_timestamp(r."monitoringSince" / 1000.0)
-			from jsonb_to_recordset(${tx.json(changed as never)}) as r (id text, name text, "siteId" text, "workerId" text, state text,
-				"lastKnownState" text, "monitoringSince" double precision)
+				monitoring_since = r."monitoringSince"
+			from ${recordset(tx, changed, addedHost)} as r
 			where h.id = r.id`);
 	}
 	await Promise.all(writes);

@@ -8,7 +8,7 @@ import type { KnownDocuments } from "./known.ts";
 import { liveSubscriptions } from "./live.ts";
 import type { ErrorMask } from "./mask.ts";
 import { documentLimits, documentRules, maskResult, maskResults, watchRootFields } from "./plugins.ts";
-import { problem, restated } from "./respond.ts";
+import { hardHeaders, problem, restated } from "./respond.ts";
 import { endless, type HttpReply, type OperationScope } from "./scope.ts";
 
 export interface EndpointOptions<Principal> {
@@ -73,7 +73,8 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 		// Refused before any resolver ran, so nothing happens twice when the general pipeline says so in its own words.
 		if (result.data === undefined) return undefined;
 		if (result.errors === undefined) {
-			const headers = { "content-type": `${replyType}; charset=utf-8`, "cache-control": "no-store", ...http.headers };
+			const own = { "content-type": `${replyType}; charset=utf-8`, "cache-control": "no-store", ...http.headers };
+			const headers = { ...hardHeaders(scope.requestId), ...own };
 			return new Response(JSON.stringify(result), { status: http.status ?? 200, headers });
 		}
 		const response = processRegularResult(maskResult(options.mask, result, scope.requestId), yoga.fetchAPI, replyType);
@@ -104,9 +105,10 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 					stream?.end(fellBehindEvents);
 				},
 			};
-			const [whole, text] = await read(request);
+			const text = hasKnownForm(request) ? await request.text() : undefined;
 			const answered = text === undefined ? undefined : await quick(text, scope);
 			if (answered !== undefined) return answered;
+			const whole = text === undefined ? request : unread(request, text);
 			const response = await yoga.fetch(whole, { ...scope, request: whole });
 			if (response.headers.get("content-type")?.startsWith("text/event-stream") === true) {
 				return watch(response, (opened) => {
@@ -131,12 +133,14 @@ function isJson(request: Request): boolean {
 	return type === "application/json";
 }
 
-/** A POST's text, and the request with its body still to be read. Other requests as they are. */
-async function read(request: Request): Promise<readonly [Request, string | undefined]> {
-	if (request.method !== "POST" || request.body === null || request.url.includes("?")) return [request, undefined];
-	const { url, method, headers, signal } = request;
-	const text = await request.text();
-	return [new Request(url, { method, headers, body: text, signal }), text];
+/** Whether a known operation may be in the request's body. */
+function hasKnownForm(request: Request): boolean {
+	return request.method === "POST" && request.body !== null && !request.url.includes("?");
+}
+
+/** The request as it was before its text was read. */
+function unread({ url, method, headers, signal }: Request, text: string): Request {
+	return new Request(url, { method, headers, body: text, signal });
 }
 
 function openYoga<Principal>(options: EndpointOptions<Principal>, singles: WeakSet<HttpReply>) {

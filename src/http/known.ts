@@ -21,8 +21,8 @@ export interface KnownDocuments {
 	inBody(text: string): KnownRequest | undefined;
 	/** The operation in a payload; undefined as above. */
 	inPayload(payload: Payload): KnownRequest | undefined;
-	/** What graphql-js needs to run it. */
-	argsOf(known: KnownRequest, contextValue: object): ExecutionArgs;
+	/** What graphql-js needs to run it; the context says that it is known, so that nobody measures it anew. */
+	argsOf(known: KnownRequest, context: object): ExecutionArgs;
 	/**
 	 * Runs it by graphql-js, with the same schema and resolvers as every other operation. A result without data was refused before any
 	 * resolver ran (a variable of the wrong type): the general pipeline may then still be asked.
@@ -58,7 +58,12 @@ export function knownDocuments(schema: GraphQLSchema, texts: readonly string[]):
 			const body = parsed(text);
 			return isRecord(body) && Object.keys(body).every((field) => payloadFields.has(field)) ? inPayload(body) : undefined;
 		},
-		argsOf: ({ document, variables }, contextValue) => ({ schema, document, contextValue, variableValues: variables ?? null }),
+		argsOf: ({ document, variables }, context) => ({
+			schema,
+			document,
+			contextValue: { ...context, isKnown: true },
+			variableValues: variables ?? null,
+		}),
 		execute: async (args) => execute(args),
 	};
 }

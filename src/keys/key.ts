@@ -34,6 +34,14 @@ export interface KeyRecord extends KeyFacts {
 	readonly lastWorkerId: string | null;
 }
 
+/**
+ * Whether a batch of enrollments holds the key's lock from the verdict to the commit. Where uses run out, or the tenant's configuration hangs on the key,
+ * they go one after the other. Others only have to find the key as it was when their use is counted (`addUses`), so that batches run beside each other.
+ */
+export function isExclusive({ kind, maxUses }: Pick<KeyFacts, "kind" | "maxUses">): boolean {
+	return maxUses !== null || kind === "host" || kind === "auto";
+}
+
 /** A key as it is when it was just made: everything else is said by whoever makes it. */
 export const unused = {
 	fleetId: null,

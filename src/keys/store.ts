@@ -1,7 +1,8 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
+import { recordset } from "../db/recordset.ts";
 import { count, labelMap, parseFirst, parseRows, time } from "../db/rows.ts";
-import type { KeyRecord } from "./key.ts";
+import { isExclusive, type KeyRecord } from "./key.ts";
 
 const row = v.object({
 	id: v.string(),
@@ -43,50 +44,75 @@ export interface KeyToProve {
 	readonly hint: string;
 }
 
-/** The key with this selector, of any tenant: the selector is unique and public. */
-export async function keyBySelector(sql: Sql, kind: KeyRecord["kind"], selector: string): Promise<KeyToProve | undefined> {
+const keyToProve = v.object({
+	id: v.string(),
+	tenantId: v.string(),
+	tenantSlug: v.string(),
+	siteCode: v.nullable(v.string()),
+	verifier: v.string(),
+	hint: v.string(),
+	kind: v.string(),
+	selector: v.string(),
+});
+
+/** The keys with these selectors, of any tenant, in the same order; undefined where there is none of that kind. Selectors are unique and public. */
+export async function keysBySelectors(
+	sql: Sql,
+	asked: readonly { readonly kind: KeyRecord["kind"]; readonly selector: string }[],
+): Promise<(KeyToProve | undefined)[]> {
 	const rows = await sql`
-		select k.id, k.tenant_id, t.slug as tenant_slug, s.code as site_code, k.verifier, k.hint
+		select k.id, k.tenant_id, t.slug as tenant_slug, s.code as site_code, k.verifier, k.hint, k.kind, k.selector
 		from keys k
 		join tenants t on t.id = k.tenant_id
 		left join sites s on s.id = k.site_id
-		where k.selector = ${selector} and k.kind = ${kind}
-		limit 1`;
-	const schema = v.object({
-		id: v.string(),
-		tenantId: v.string(),
-		tenantSlug: v.string(),
-		siteCode: v.nullable(v.string()),
-		verifier: v.string(),
-		hint: v.string(),
-	});
-	return parseFirst(schema, rows);
+		where k.selector = any (${asked.map(({ selector }) => selector)}::text[])
+		limit ${asked.length}`;
+	const found = new Map(parseRows(keyToProve, rows).map(({ kind, selector, ...key }) => [`${kind} ${selector}`, key]));
+	return asked.map(({ kind, selector }) => found.get(`${kind} ${selector}`));
 }
 
-/** Locks the keys in id order, so that two batches never wait for each other in a circle; uses are exact under this lock. */
-export async function lockKeys(tx: Tx, ids: readonly string[]): Promise<KeyRecord[]> {
-	const rows = await tx`select ${columns(tx)} from keys where id = any (${[...ids]}::text[]) order by id limit ${ids.length} for update`;
-	return parseRows(row, rows);
+/** Reads keys, and locks those that are exclusive (`isExclusive`) in id order, so that two batches never wait for each other in a circle; their uses are exact under this lock. */
+export async function keysForUse(tx: Tx, ids: readonly string[]): Promise<KeyRecord[]> {
+	const read = await tx`select ${columns(tx)} from keys where id = any (${[...ids]}::text[]) order by id limit ${ids.length}`;
+	const keys = parseRows(row, read);
+	const exclusive = keys.filter(isExclusive).map(({ id }) => id);
+	if (exclusive.length === 0) return keys;
+	const locked =
+		await tx`select ${columns(tx)} from keys where id = any (${exclusive}::text[]) order by id limit ${exclusive.length} for update`;
+	return [...keys.filter((key) => !isExclusive(key)), ...parseRows(row, locked)];
 }
 
-/** Counts uses. The table's check refuses more than max_uses, whatever the caller believed. */
-export async function addUses(
-	tx: Tx,
-	uses: readonly {
-		readonly id: string;
-		readonly uses: number;
-		readonly at: number;
-		readonly workerId: string;
-		readonly consumed: boolean;
-	}[],
-): Promise<void> {
-	if (uses.length === 0) return;
-	await tx`
+const useRow = {
+	id: "text",
+	uses: "int",
+	at: "time",
+	workerId: "text",
+	consumed: "boolean",
+	active: "boolean",
+	revokedAt: "time",
+	graceEndsAt: "time",
+} as const;
+
+/** Uses of one key, and what it was when the verdicts on them were passed. */
+export interface KeyUse extends Pick<KeyRecord, "id" | "active" | "revokedAt" | "graceEndsAt"> {
+	readonly uses: number;
+	readonly at: number;
+	readonly workerId: string;
+	readonly consumed: boolean;
+}
+
+/**
+ * Counts uses and returns of how many keys: one that is not what it was when the verdict was passed (revoked, rotated) is left out, and then nothing of
+ * the batch may be committed. The table's check refuses more than max_uses, whatever the caller believed.
+ */
+export async function addUses(tx: Tx, uses: readonly KeyUse[]): Promise<number> {
+	if (uses.length === 0) return 0;
+	const counted = await tx`
 		update keys k
-		set uses = k.uses + u.uses, last_used_at = to_timestamp(u.at / 1000.0), last_worker_id = u."workerId",
-			consumed_at = case when u.consumed then to_timestamp(u.at / 1000.0) else k.consumed_at end
-		from jsonb_to_recordset(${tx.json(uses as never)}) as u (id text, uses int, at double precision, "workerId" text, consumed boolean)
-		where k.id = u.id`;
+		set uses = k.uses + u.uses, last_used_at = u.at, last_worker_id = u."workerId", consumed_at = case when u.consumed then u.at else k.consumed_at end
+		from ${recordset(tx, uses, useRow)} as u
+		where k.id = u.id and k.active = u.active and k.revoked_at is not distinct from u."revokedAt" and k.grace_ends_at is not distinct from u."graceEndsAt"`;
+	return counted.count;
 }
 
 /** The active key of each site, in no order. */

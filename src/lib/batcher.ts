@@ -1,3 +1,5 @@
+import { setImmediate } from "node:timers";
+
 /** Gathers what arrives while a batch is in flight into the next one: no timer, no added wait; a batch of one is the same code. */
 export interface Batcher<I, O> {
 	/** The item's result. Rejects with QueueFull when too many wait. */
@@ -13,10 +15,23 @@ export class QueueFull extends Error {
 	}
 }
 
+/** Results that are handed out in one turn of the event loop. */
+const answersAtOnce = 16;
+
 interface Waiting<I, O> {
 	readonly item: I;
 	readonly resolve: (result: O) => void;
 	readonly reject: (error: unknown) => void;
+}
+
+/** How batches form. */
+export interface BatcherOptions {
+	readonly batchMax: number;
+	readonly waitingMax: number;
+	/** Whether this failure of a batch would meet each of its items alone too. */
+	readonly shared: (error: unknown) => boolean;
+	/** A second batch begins beside the one in flight once so many wait; default never. Its items do not see what the other one does. */
+	readonly besideAt?: number;
 }
 
 /**
@@ -24,20 +39,17 @@ interface Waiting<I, O> {
  * A batch that fails as a whole is run again item by item, so that one poisonous item fails alone; not when `shared(error)`
  * says that the failure would meet each of them (the database is away): then all fail with it.
  */
-export function batcher<I, O>(
-	run: (items: readonly I[]) => Promise<readonly O[]>,
-	options: { readonly batchMax: number; readonly waitingMax: number; readonly shared: (error: unknown) => boolean },
-): Batcher<I, O> {
+export function batcher<I, O>(run: (items: readonly I[]) => Promise<readonly O[]>, options: BatcherOptions): Batcher<I, O> {
+	const { batchMax, waitingMax, besideAt = Number.POSITIVE_INFINITY } = options;
 	const queue: Waiting<I, O>[] = [];
-	let busy = false;
+	let inFlight = 0;
+	const mayBegin = () => queue.length > 0 && (inFlight === 0 || (inFlight === 1 && queue.length >= besideAt));
 
 	async function settle(batch: readonly Waiting<I, O>[]): Promise<void> {
 		try {
 			const results = await run(batch.map(({ item }) => item));
 			if (results.length !== batch.length) throw new Error(`A batch of ${batch.length} gave ${results.length} results`);
-			batch.forEach(({ resolve }, index) => {
-				resolve(results[index] as O);
-			});
+			answer(batch, results);
 		} catch (error) {
 			if (batch.length === 1 || options.shared(error)) for (const { reject } of batch) reject(error);
 			else for (const one of batch) await settle([one]);
@@ -45,21 +57,30 @@ export function batcher<I, O>(
 	}
 
 	async function drain(): Promise<void> {
-		busy = true;
-		while (queue.length > 0) await settle(queue.splice(0, options.batchMax));
-		busy = false;
+		while (mayBegin()) {
+			inFlight++;
+			await settle(queue.splice(0, batchMax));
+			inFlight--;
+		}
 	}
 
 	return {
 		add(item) {
-			if (queue.length >= options.waitingMax) return Promise.reject(new QueueFull(options.waitingMax));
+			if (queue.length >= waitingMax) return Promise.reject(new QueueFull(waitingMax));
 			return new Promise<O>((resolve, reject) => {
 				queue.push({ item, resolve, reject });
-				if (!busy) void drain();
+				void drain();
 			});
 		},
 		get waiting() {
 			return queue.length;
 		},
 	};
+}
+
+/** Hands results out a few at a time: what their owners do with them must not hold up the next batch, which has begun already. */
+function answer<I, O>(batch: readonly Waiting<I, O>[], results: readonly O[], from = 0): void {
+	const to = Math.min(from + answersAtOnce, batch.length);
+	for (let index = from; index < to; index++) batch[index]?.resolve(results[index] as O);
+	if (to < batch.length) setImmediate(() => answer(batch, results, to));
 }

@@ -31,11 +31,15 @@ export function openLog(options: { readonly level: LogLevel; readonly format: Lo
 		],
 	});
 	const logger = getLogger(["muster"]);
+	const lowest = Object.keys(levels).indexOf(options.level);
+	/** What is below the level costs nothing. */
+	const from = (level: LogLevel, say: (event: string, fields: Record<string, unknown>) => void): Log[LogLevel] =>
+		Object.keys(levels).indexOf(level) < lowest ? () => {} : (event, fields) => say(event, redact(fields));
 	return {
-		debug: (event, fields) => logger.debug(event, redact(fields)),
-		info: (event, fields) => logger.info(event, redact(fields)),
-		warn: (event, fields) => logger.warn(event, redact(fields)),
-		error: (event, fields) => logger.error(event, redact(fields)),
+		debug: from("debug", (event, fields) => logger.debug(event, fields)),
+		info: from("info", (event, fields) => logger.info(event, fields)),
+		warn: from("warn", (event, fields) => logger.warn(event, fields)),
+		error: from("error", (event, fields) => logger.error(event, fields)),
 	};
 }
 

@@ -82,8 +82,8 @@ export async function holdKeys(
 	const rows = await tx`
 		update mesh_keys k set state = 'held', held_at = now(), host_id = r."hostId", next_attempt_at = now()
 		from jsonb_to_recordset(${tx.json(held as never)}) as r (id text, "hostId" text)
-		where k.id = r.id and k.state = 'minted' returning k.id`;
-	return rows.length;
+		where k.id = r.id and k.state = 'minted'`;
+	return rows.count;
 }
 
 const names = { remoteId: v.nullable(v.string()), remoteCreatedAt: v.nullable(time), expiration: v.string(), askedAt: time };

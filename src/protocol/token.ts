@@ -42,7 +42,12 @@ export function claimedKind(text: string): TokenKind | undefined {
 
 /** First four hex digits of SHA-256 of the secret part, upper case: `A1B2`. Shown to people, safe to show. */
 export function fingerprint(secret: string): string {
-	return sha256(secret).toString("hex").slice(0, 4).toUpperCase();
+	return fingerprintOf(sha256(secret));
+}
+
+/** The same of the hash. */
+export function fingerprintOf(hash: Buffer): string {
+	return hash.toString("hex", 0, 2).toUpperCase();
 }
 
 /** SHA-256 of a text. */

@@ -116,7 +116,7 @@ export function openDeliverer(deps: Tools, options: DelivererOptions = {}): Deli
 		return settle(deps, delivery, outcomeOf(result, delivery.attempts, deps.random.fraction()));
 	}
 
-	const unsubscribe = deps.bus.onEvent(({ event }) => event.kind === "alert" && wake());
+	const unsubscribe = deps.bus.onEvent(["alert"], wake);
 	const timer = setInterval(wake, pollMs);
 	wake();
 	return {

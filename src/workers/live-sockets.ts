@@ -19,8 +19,7 @@ export interface LiveSockets {
 export function openLiveSockets(bus: Bus): LiveSockets {
 	const sockets = new Map<string, { readonly worker: WorkerPrincipal; readonly socket: Closable }>();
 	const keyOf = (tenantId: string, workerId: string) => `${tenantId}\n${workerId}`;
-	const stop = bus.onEvent(({ tenantId, event }) => {
-		if (event.kind !== "credentials-revoked") return;
+	const stop = bus.onEvent(["credentials-revoked"], ({ tenantId, event }) => {
 		// A shared API key may be of any worker; revoking one is rare, so looking at every socket then costs nothing that matters.
 		const one = event.workerId === null ? undefined : sockets.get(keyOf(tenantId, event.workerId));
 		for (const live of event.workerId === null ? sockets.values() : one === undefined ? [] : [one]) {

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
+import { recordset } from "../db/recordset.ts";
 import { count, labelMap, parseFirst, parseRows, time } from "../db/rows.ts";
 import { enrollmentMethods, pendingReasons } from "../protocol/codes.ts";
 import type { WorkerRecord, WorkerState, WorkerView } from "./worker.ts";
@@ -168,6 +169,18 @@ export interface BeatRow {
 	readonly uptimeSeconds: number | null;
 }
 
+/** In the order of the insert's columns. */
+const beatRow = {
+	tenantId: "text",
+	workerId: "text",
+	at: "time",
+	bootId: "text",
+	sequence: "bigint",
+	load1: "float",
+	memoryUsedBytes: "float",
+	uptimeSeconds: "float",
+} as const;
+
 /**
  * Writes many heartbeats with one statement; an older beat never replaces a newer one, a beat of a deleted or revoked worker is dropped.
  * Returns the workers whose host is DEGRADED, or PENDING until they were first heard, so that the caller can move it along. Rows are taken in key order: flushes of two servers cannot deadlock.
@@ -179,14 +192,13 @@ export async function writeHeartbeats(
 	if (beats.length === 0) return [];
 	const rows = await sql`
 		with beat as (
-			select * from jsonb_to_recordset(${sql.json(beats as never)}) as r ("tenantId" text, "workerId" text, at double precision, "bootId" text,
-				sequence bigint, load1 double precision, "memoryUsedBytes" double precision, "uptimeSeconds" double precision)
+			select * from ${recordset(sql, beats, beatRow)} as r
 		), known as (
 			select beat.* from beat join workers w on w.tenant_id = beat."tenantId" and w.id = beat."workerId" and w.state = 'ACTIVE'
 			order by beat."tenantId", beat."workerId"
 		), written as (
 			insert into heartbeats (tenant_id, worker_id, at, boot_id, sequence, load1, memory_used_bytes, uptime_seconds)
-			select "tenantId", "workerId", to_timestamp(at / 1000.0), "bootId", sequence, load1, "memoryUsedBytes", "uptimeSeconds" from known
+			select * from known
 			on conflict (tenant_id, worker_id) do update
 			-- A sign of life without figures takes none away.
 			set at = excluded.at, boot_id = coalesce(excluded.boot_id, heartbeats.boot_id), sequence = coalesce(excluded.sequence, heartbeats.sequence),
@@ -202,9 +214,30 @@ export async function writeHeartbeats(
 	return parseRows(v.object({ tenantId: v.string(), workerId: v.string() }), rows);
 }
 
-const recordset = `r ("tenantId" text, id text, name text, hostname text, "machineUid" text, "siteId" text, "fleetId" text, "keyId" text,
-	"keyVersion" int, method text, "autoEnrolled" boolean, state text, "pendingReason" text, "contestedUid" text, "contestedWorkerId" text,
-	evidence jsonb, labels jsonb, version text, platform text, "createdAt" double precision, "enrolledAt" double precision)`;
+/** In the order of the insert's columns. */
+const workerRow = {
+	tenantId: "text",
+	id: "text",
+	name: "text",
+	hostname: "text",
+	machineUid: "text",
+	siteId: "text",
+	fleetId: "text",
+	keyId: "text",
+	keyVersion: "int",
+	method: "text",
+	autoEnrolled: "boolean",
+	state: "text",
+	pendingReason: "text",
+	contestedUid: "text",
+	contestedWorkerId: "text",
+	evidence: "jsonb",
+	labels: "jsonb",
+	version: "text",
+	platform: "text",
+	createdAt: "time",
+	enrolledAt: "time",
+} as const;
 
 /**
  * Writes workers in their final form and returns how many of the added ones were inserted: fewer than given means that another
@@ -213,23 +246,21 @@ const recordset = `r ("tenantId" text, id text, name text, hostname text, "machi
 export async function saveWorkers(tx: Tx, added: readonly WorkerRecord[], changed: readonly WorkerRecord[]): Promise<number> {
 	const inserting =
 		added.length === 0
-			? []
+			? undefined
 			: tx`
 		insert into workers (tenant_id, id, name, hostname, machine_uid, site_id, fleet_id, key_id, key_version, method, auto_enrolled, state,
 			pending_reason, contested_uid, contested_worker_id, evidence, labels, version, platform, created_at, enrolled_at)
-		select "tenantId", id, name, hostname, "machineUid", "siteId", "fleetId", "keyId", "keyVersion", method, "autoEnrolled", state, "pendingReason",
-			"contestedUid", "contestedWorkerId", evidence, labels, version, platform, to_timestamp("createdAt" / 1000.0), to_timestamp("enrolledAt" / 1000.0)
-		from jsonb_to_recordset(${tx.json(added as never)}) as ${tx.unsafe(recordset)}
-		on conflict do nothing returning id`;
+		select * from ${recordset(tx, added, workerRow)} as r
+		on conflict do nothing`;
 	const updating =
 		changed.length === 0
-			? []
+			? undefined
 			: tx`
 		update workers w set name = r.name, hostname = r.hostname, machine_uid = r."machineUid", site_id = r."siteId", fleet_id = r."fleetId", key_id = r."keyId",
 			key_version = r."keyVersion", method = r.method, auto_enrolled = r."autoEnrolled", state = r.state, pending_reason = r."pendingReason",
-			labels = r.labels, version = r.version, platform = r.platform, enrolled_at = to_timestamp(r."enrolledAt" / 1000.0)
-		from jsonb_to_recordset(${tx.json(changed as never)}) as ${tx.unsafe(recordset)}
+			labels = r.labels, version = r.version, platform = r.platform, enrolled_at = r."enrolledAt"
+		from ${recordset(tx, changed, workerRow)} as r
 		where w.tenant_id = r."tenantId" and w.id = r.id`;
 	const [inserted] = await Promise.all([inserting, updating]);
-	return inserted.length;
+	return inserted?.count ?? 0;
 }

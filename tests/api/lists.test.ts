@@ -55,6 +55,19 @@ onEachRuntime("lists", (bench) => {
 		expect(await audit(search)).toEqual(await audit(words));
 	});
 
+	test("S7: an enrollment is found by its machine's name, its uid, its worker and where it came from, a refused one by why", async () => {
+		const site = await newSite(bench.server);
+		const name = `press-${hex(5)}`;
+		const input = enrollInput({ ...site, name });
+		const workerId = String((await enroll(bench.server, input, "192.0.2.77")).data.enroll.workerId);
+		const line = { totalCount: 1, nodes: [expect.objectContaining({ action: "enrollment.admitted", subject: workerId })] };
+		for (const words of [name, input.worker.machineUid, workerId, `admitted 192.0.2.77 ${name}`]) expect(await audit(words)).toEqual(line);
+		await rotate(bench.server, site.siteCode);
+		const late = enrollInput({ ...site, name: `late-${hex(5)}` });
+		await enroll(bench.server, late);
+		expect((await audit(`refused revoked ${late.worker.name}`)).totalCount).toBe(1);
+	});
+
 	test("S7: a line whose detail is longer than the index takes is written all the same", async () => {
 		const code = `s-${hex(6)}`;
 		const input = { code, name: "日".repeat(100), workerNamePattern: `(${"é".repeat(90)})` };

@@ -15,7 +15,7 @@ import type { Tx } from "../../src/db/port.ts";
 import type { ProvenRequest } from "../../src/enrollment/request.ts";
 import { load } from "../../src/enrollment/store.ts";
 import { pageOfHosts } from "../../src/hosts/store.ts";
-import { expiringKeys, keyBySelector, pageOfEnrollmentKeys } from "../../src/keys/store.ts";
+import { expiringKeys, keysBySelectors, pageOfEnrollmentKeys } from "../../src/keys/store.ts";
 import { pageOfWorkers, workersByIds } from "../../src/workers/store.ts";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
 
@@ -66,7 +66,7 @@ const reads: Readonly<Record<string, (tx: Tx) => Promise<unknown>>> = {
 	"a host's containers": (tx) => containersOf(tx, tenant, ["host_17"], 50),
 	"a container's figures": (tx) => statsOf(tx, tenant, [{ hostId: "host_17", id: "container_17" }], 1_000_000_000_000),
 	"the first page of a host's events": (tx) => pageOfHostEvents(tx, tenant, "host_17", page),
-	"a key by its selector": (tx) => keyBySelector(tx, "enroll", "selector_17"),
+	"keys by their selectors": (tx) => keysBySelectors(tx, [{ kind: "enroll", selector: "selector_17" }]),
 };
 
 for (const [what, read] of Object.entries(reads)) {

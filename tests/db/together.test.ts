@@ -18,14 +18,12 @@ void test("what is written at the same time is one statement, its rows and their
 	const statements = await db.tx((tx) =>
 		together(tx, async (joined) => {
 			const [mothers, daughters] = await Promise.all([
-				joined`insert into mothers (id) select n from generate_series(1, ${3}::int) n on conflict do nothing returning id`,
-				joined`insert into daughters (id, mother) select n, n from generate_series(1, ${3}::int) n returning id`,
+				joined`insert into mothers (id) select n from generate_series(1, ${3}::int) n on conflict do nothing`,
+				joined`insert into daughters (id, mother) select n, n from generate_series(1, ${3}::int) n`,
+				joined`select pg_notify(${"muster_test"}, '')`,
 			]);
-			assert.deepEqual(
-				[...mothers].map((row) => row["id"]),
-				[1, 2, 3],
-			);
-			assert.equal(daughters.length, 3);
+			assert.equal(mothers.count, 3);
+			assert.equal(daughters.count, 3);
 			// One command wrote both: they carry the same command id.
 			return tx`select distinct cmin::text from mothers union select distinct cmin::text from daughters`;
 		}),

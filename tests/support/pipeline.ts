@@ -173,14 +173,20 @@ export function hex(length: number): string {
 	return randomBytes(length).toString("hex");
 }
 
-/** Holds a lock in a transaction of its own until released. Resolves once it has the lock. */
-export async function holding(db: Db, lock: string): Promise<{ release(): Promise<void> }> {
+/** Holds a lock in a transaction of its own until released; what it wrote is kept only with `commit`. Resolves once it has the lock. */
+export async function holding(db: Db, lock: string, end: "commit" | "rollback" = "commit"): Promise<{ release(): Promise<void> }> {
 	const [locked, done] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-	const held = db.tx(async (tx) => {
-		await tx.unsafe(lock);
-		locked.resolve();
-		await done.promise;
-	});
+	const undone = new Error("of a test: roll back");
+	const held = db
+		.tx(async (tx) => {
+			await tx.unsafe(lock);
+			locked.resolve();
+			await done.promise;
+			if (end === "rollback") throw undone;
+		})
+		.catch((error: unknown) => {
+			if (error !== undone) throw error;
+		});
 	await Promise.race([locked.promise, held]);
 	return {
 		async release() {

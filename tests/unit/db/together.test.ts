@@ -12,8 +12,12 @@ test("a second write of one table waits: in one statement it would not see the f
 	expect(joinable([["update hosts set worker_id = null"], insert("workers"), insert("hosts")])).toBe(2);
 });
 
-test("what gives back one column is joined, what gives back more is not: dates would become text", () => {
-	expect(joinable([[`insert into workers values (`, `) on conflict do nothing returning id`], insert("hosts")])).toBe(2);
+test("a notification goes along with what it tells of", () => {
+	expect(joinable([insert("events"), ["select pg_notify(", ", '')"], insert("hosts")])).toBe(3);
+});
+
+test("what gives rows back is not joined", () => {
+	expect(joinable([[`insert into workers values (`, `) on conflict do nothing returning id`], insert("hosts")])).toBe(0);
 	expect(joinable([insert("hosts"), [`insert into alerts values (`, `) returning id, at`]])).toBe(1);
 	expect(joinable([[`insert into alerts values (`, `) returning `, ``]])).toBe(0);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { batcher, QueueFull } from "../../../src/lib/batcher.ts";
+import { batcher, type BatcherOptions, QueueFull } from "../../../src/lib/batcher.ts";
 import { until } from "../../support/until.ts";
 import { failureOf } from "../../support/failure.ts";
 
@@ -10,7 +10,7 @@ interface Run {
 }
 
 /** A batcher whose runs the test ends by hand. */
-function byHand(options: { readonly batchMax?: number; readonly waitingMax?: number; readonly shared?: (error: unknown) => boolean } = {}) {
+function byHand(options: Partial<BatcherOptions> = {}) {
 	const runs: Run[] = [];
 	const it = batcher<string, string>(
 		(items) =>
@@ -67,6 +67,42 @@ describe("batches form by themselves", () => {
 		(await run(1)).finish();
 		expect(await second).toBe("b done");
 	});
+});
+
+describe("a second batch beside the first (G7)", () => {
+	test("begins once so many wait, and never a third", async () => {
+		const { it, runs, run } = byHand({ besideAt: 2, batchMax: 2 });
+		const all = ["a", "b", "c", "d", "e"].map((item) => it.add(item));
+		expect(runs.map(({ items }) => items)).toEqual([["a"], ["b", "c"]]);
+		(await run(1)).finish();
+		await all[2];
+		expect((await run(2)).items).toEqual(["d", "e"]);
+		(await run(0)).finish();
+		(await run(2)).finish();
+		expect(await Promise.all(all)).toEqual(["a done", "b done", "c done", "d done", "e done"]);
+	});
+
+	test("while fewer wait they stay together, and go when the one in flight is done", async () => {
+		const { it, runs, run } = byHand({ besideAt: 3 });
+		const all = ["a", "b", "c"].map((item) => it.add(item));
+		expect(runs).toHaveLength(1);
+		(await run(0)).finish();
+		expect((await run(1)).items).toEqual(["b", "c"]);
+		(await run(1)).finish();
+		await Promise.all(all);
+	});
+});
+
+test("a large batch is answered in full and in order, though not in one turn of the loop", async () => {
+	const { it, run } = byHand();
+	const order: string[] = [];
+	const first = it.add("a");
+	const others = Array.from({ length: 50 }, (_, index) => it.add(`${index}`).then((answer) => void order.push(answer)));
+	(await run(0)).finish();
+	await first;
+	(await run(1)).finish();
+	await Promise.all(others);
+	expect(order).toEqual(Array.from({ length: 50 }, (_, index) => `${index} done`));
 });
 
 describe("failures meet only whom they concern", () => {
