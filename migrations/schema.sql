@@ -16,6 +16,7 @@ create table alerts (
 	constraint alerts_pkey PRIMARY KEY (id),
 	constraint alerts_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
 );
+CREATE INDEX alerts_acknowledged ON alerts USING btree (id) WHERE (acknowledged_at IS NOT NULL);
 CREATE INDEX alerts_by_tenant ON alerts USING btree (tenant_id, id);
 CREATE INDEX alerts_of_mesh ON alerts USING btree (tenant_id, id) WHERE (kind = ANY (ARRAY['MESH_DOWN'::text, 'MESH_RECOVERED'::text]));
 CREATE UNIQUE INDEX alerts_one_a_topic ON alerts USING btree (tenant_id, topic) WHERE (topic IS NOT NULL);
@@ -429,6 +430,7 @@ create table mesh_keys (
 	held_at timestamp(3) with time zone,
 	attempts integer not null,
 	next_attempt_at timestamp(3) with time zone not null,
+	remote_created_at timestamp(3) with time zone,
 	constraint mesh_keys_pkey PRIMARY KEY (id),
 	constraint mesh_keys_expiration_key UNIQUE (expiration),
 	constraint mesh_keys_host_id_fkey FOREIGN KEY (host_id) REFERENCES hosts(id) ON DELETE SET NULL,
@@ -438,6 +440,7 @@ create table mesh_keys (
 CREATE INDEX mesh_keys_by_host ON mesh_keys USING btree (host_id);
 CREATE INDEX mesh_keys_by_remote ON mesh_keys USING btree (tenant_id, remote_id);
 CREATE INDEX mesh_keys_due ON mesh_keys USING btree (next_attempt_at) WHERE ((state = ANY (ARRAY['minting'::text, 'minted'::text, 'ending'::text])) OR (host_id IS NULL));
+CREATE INDEX mesh_keys_ended ON mesh_keys USING btree (next_attempt_at) WHERE ((state = 'ended'::text) AND (host_id IS NOT NULL));
 
 create table mesh_reports (
 	tenant_id text collate "C" not null,

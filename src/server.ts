@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { join, resolve } from "node:path";
-import { type Authenticator, createAuthenticator, type Shown } from "./auth/authenticate.ts";
+import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Principal } from "./auth/principal.ts";
-import { isCredentialLive, tenantBySlug } from "./auth/store.ts";
+import { tenantBySlug } from "./auth/store.ts";
 import { applyEnvironment } from "./auto-enrollment/auto-enrollment.ts";
 import { tokenVerifier } from "./auth/tokens.ts";
 import { openCommandHub } from "./commands/hub.ts";
@@ -14,7 +14,6 @@ import type { Deps } from "./deps.ts";
 import { createEnroller } from "./enrollment/enroll.ts";
 import { createLimiter } from "./enrollment/limiter.ts";
 import { createProver } from "./enrollment/prove.ts";
-import { MusterError } from "./errors.ts";
 import { openPostgresBus } from "./events/postgres-bus.ts";
 import { followWorkers } from "./fuse/docker.ts";
 import { openFuseRunner } from "./fuse/runner.ts";
@@ -26,7 +25,6 @@ import { createDashboard } from "./http/dashboard.ts";
 import { createDistribution } from "./http/distribution.ts";
 import { enrollOnlyMessage } from "./http/enroll-only.ts";
 import { metricsHandler } from "./http/metrics.ts";
-import type { OperationScope } from "./http/scope.ts";
 import { createSockets } from "./http/socket.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { containerStatsKeeper } from "./inventory/stats.ts";
@@ -43,14 +41,15 @@ import type { Secret } from "./lib/secret.ts";
 import { openHeadscale } from "./mesh/headscale.ts";
 import { noMesh } from "./mesh/none.ts";
 import { startMeshWork } from "./mesh/work.ts";
+import { withAfterCommit } from "./metrics/after-commit.ts";
 import { createMetrics } from "./metrics/registry.ts";
-import { closeCodes } from "./protocol/codes.ts";
 import { commandsDocument } from "./protocol/commands.ts";
 import { enrollDocument, heartbeatDocument } from "./protocol/operations.ts";
 import type { Listener, RequestInfo, Runtime } from "./runtime/port.ts";
 import { generatedKeys, keptSecret, makeDataDir } from "./secrets.ts";
 import { openDeliverer } from "./webhooks/deliver.ts";
 import { followStackCommands } from "./stacks/stacks.ts";
+import { fromHeaders, socketHooks } from "./sign-in.ts";
 import { openHeartbeats } from "./workers/heartbeats.ts";
 import { openLiveSockets } from "./workers/live-sockets.ts";
 
@@ -72,8 +71,6 @@ const distDir = join(import.meta.dirname, "..", "dist");
 const migrationsDir = join(import.meta.dirname, "..", "migrations");
 const bodyBytesMax = 1024 * 1024;
 const stopMs = 5_000;
-/** Timers take at most 2^31 - 1 ms. */
-const timerMsMax = 2_147_483_647;
 
 /** Opens everything in order and undoes it in reverse when a step fails. */
 export async function openServer(config: Config, runtime: Runtime, log: Log): Promise<Server> {
@@ -103,7 +100,7 @@ async function open(config: Config, runtime: Runtime, log: Log, undo: (() => unk
 	const database = config.database ?? (await embedded(dataDir, log, undo));
 	const applied = await migrate({ directUrl: database.directUrl, dir: migrationsDir, log });
 	if (applied > 0) log.info("database.migrated", { applied });
-	const db = openDb({ ...database, log, applicationName: "muster" });
+	const db = withAfterCommit(openDb({ ...database, log, applicationName: "muster" }));
 	undo.push(() => db.close(stopMs));
 	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics, processId: randomUUID() });
 	undo.push(() => bus.close());
@@ -223,9 +220,8 @@ async function listenAs(variable: string, listen: ListenAddress, serve: (listen:
 		return await serve(listen);
 	} catch (error) {
 		const why = error instanceof Error ? error.message : String(error);
-		throw new Error(`Cannot listen on ${formatListenAddress(listen)}: ${why}; free the port, or set ${variable} to another address`, {
-			cause: error,
-		});
+		const where = formatListenAddress(listen);
+		throw new Error(`Cannot listen on ${where}: ${why}; free the port, or set ${variable} to another address`, { cause: error });
 	}
 }
 
@@ -233,65 +229,6 @@ async function embedded(dataDir: string, log: Log, undo: (() => unknown)[]) {
 	const database = await startEmbedded({ dataDir, log });
 	undo.push(() => database.stop());
 	return { url: database.url, directUrl: database.url };
-}
-
-function fromHeaders(authenticator: Authenticator, { request, sourceAddress }: OperationScope<Principal>): Promise<Principal> {
-	return authenticator.authenticate({
-		bearer: bearerOf(request.headers.get("authorization")),
-		workerId: request.headers.get("muster-worker-id") ?? undefined,
-		nodeName: undefined,
-		sourceAddress,
-	});
-}
-
-function socketHooks(deps: Deps, authenticator: Authenticator, live: ReturnType<typeof openLiveSockets>) {
-	const expiries = new WeakMap<object, ReturnType<typeof setTimeout>>();
-	return {
-		async authenticate(params: Readonly<Record<string, unknown>>, request: Request, sourceAddress: string): Promise<Principal> {
-			const shown: Shown = {
-				bearer:
-					text(params.apiKey) ?? bearerOf(text(params.authorization) ?? text(params.Authorization) ?? request.headers.get("authorization")),
-				workerId: text(params.workerId),
-				nodeName: text(params.nodeName),
-				sourceAddress,
-			};
-			const principal = await authenticator.authenticate(shown);
-			if (principal.kind === "anonymous" && principal.why !== null) throw new MusterError("UNAUTHENTICATED", principal.why);
-			return principal;
-		},
-		onOpen(principal: Principal, socket: { close(code: number, reason: string): void }) {
-			if (principal.kind === "anonymous") return;
-			deps.metrics.sockets(principal.kind, 1);
-			if (principal.kind === "worker") {
-				live.opened(principal, socket);
-				// A revocation between the login and this moment found no socket to close.
-				isCredentialLive(deps.db.sql, principal).then(
-					(alive) => alive || socket.close(closeCodes.credentialRevoked, "The worker's credential was revoked"),
-					(error: unknown) => deps.log.warn("socket.recheck_failed", { error }),
-				);
-				return;
-			}
-			const leftMs = Math.min(principal.expiresAt - deps.clock.now(), timerMsMax);
-			expiries.set(
-				socket,
-				setTimeout(() => socket.close(closeCodes.forbidden, "The admin token has expired"), leftMs),
-			);
-		},
-		onClose(principal: Principal, socket: { close(code: number, reason: string): void }) {
-			if (principal.kind === "anonymous") return;
-			deps.metrics.sockets(principal.kind, -1);
-			if (principal.kind === "worker") live.closed(principal, socket);
-			else clearTimeout(expiries.get(socket));
-		},
-	};
-}
-
-function bearerOf(header: string | null | undefined): string | undefined {
-	return /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1];
-}
-
-function text(value: unknown): string | undefined {
-	return typeof value === "string" && value !== "" ? value : undefined;
 }
 
 function urlOf({ hostname, port }: { readonly hostname: string; readonly port: number }): string {

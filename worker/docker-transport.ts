@@ -18,7 +18,7 @@ export function dockerTransport(at: DockerAddress): EngineTransport {
 	const way = "socketPath" in at ? { unix: at.socketPath } : {};
 	return {
 		async request(request) {
-			await refuseAbsent(at);
+			await refuseAbsent(at, request.signal);
 			const init = {
 				method: request.method,
 				headers: { ...request.headers },
@@ -53,14 +53,19 @@ export function unavailable(at: DockerAddress, error: unknown): EngineError {
 }
 
 // What fetch says of a socket that cannot be opened is the same whatever the reason; a connection of our own knows it.
-function refuseAbsent(at: DockerAddress): Promise<void> {
+function refuseAbsent(at: DockerAddress, signal: AbortSignal | undefined): Promise<void> {
 	return new Promise((resolve, reject) => {
+		signal?.throwIfAborted();
 		const socket = open(at);
-		socket.once("connect", () => {
+		const done = (end: () => void) => {
+			signal?.removeEventListener("abort", abort);
 			socket.destroy();
-			resolve();
-		});
-		socket.once("error", (error) => reject(unavailable(at, error)));
+			end();
+		};
+		const abort = () => done(() => reject(signal?.reason));
+		signal?.addEventListener("abort", abort, { once: true });
+		socket.once("connect", () => done(resolve));
+		socket.once("error", (error) => done(() => reject(unavailable(at, error))));
 	});
 }
 
@@ -93,7 +98,9 @@ function hijack(at: DockerAddress, request: EngineRequest): Promise<EngineDuplex
 		const abort = () => fail(request.signal?.reason);
 		if (request.signal?.aborted) return abort();
 		request.signal?.addEventListener("abort", abort, { once: true });
-		socket.setTimeout(hijackMs, () => fail(new EngineError("docker_unavailable", "Docker did not answer within 30 s")));
+		socket.setTimeout(hijackMs, () =>
+			fail(new EngineError("docker_unavailable", `Docker did not answer ${request.method} ${request.path} within 30 s`)),
+		);
 		socket.once("error", (error) => fail(unavailable(at, error)));
 		const early = () => fail(unavailable(at, new Error("it closed the connection")));
 		socket.once("end", early);

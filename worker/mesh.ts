@@ -67,6 +67,8 @@ class ClientMesh implements Mesh {
 	/** Since when no connection came about, and after how long the client is started anew. */
 	#unreached: { readonly sinceMs: number; readonly renewAfterMs: number } | undefined;
 	#calmWatch: (() => void) | undefined;
+	/** Which watch is the one: a look that was under way when another began ends without a next. */
+	#watch = 0;
 	#tellLost: (why: string) => void = () => {};
 
 	constructor(deps: MeshDeps, config: MeshConfig, meshDir: string, store: MeshStore) {
@@ -90,7 +92,7 @@ class ClientMesh implements Mesh {
 	}
 
 	async #join(plan: MeshPlan, signal: AbortSignal): Promise<MeshAnswer> {
-		this.#calmWatch?.();
+		this.#endWatch();
 		this.#plan = plan;
 		this.#start();
 		const { clock } = this.#deps;
@@ -155,7 +157,7 @@ class ClientMesh implements Mesh {
 
 	async close(): Promise<void> {
 		this.#closed = true;
-		this.#calmWatch?.();
+		this.#endWatch();
 		await this.#daemon?.stop();
 		this.#lock?.release();
 	}
@@ -224,7 +226,9 @@ class ClientMesh implements Mesh {
 		}
 		this.#store.forgetMeshKey();
 		this.#outsideLooks = 0;
-		this.#watch();
+		// One that began to join beside this one may have settled first.
+		this.#endWatch();
+		this.#watchLater(this.#watch);
 		return { kind: "joined", addresses, nodeName };
 	}
 
@@ -233,21 +237,26 @@ class ClientMesh implements Mesh {
 		return { kind: "lost", why: `the mesh refused the key (${said})` };
 	}
 
-	#watch(): void {
-		if (this.#closed) return;
-		this.#calmWatch = this.#deps.timers.after(watchMs, () => void this.#watchOnce());
+	#endWatch(): void {
+		this.#watch += 1;
+		this.#calmWatch?.();
 	}
 
-	async #watchOnce(): Promise<void> {
-		const status = await this.#look();
+	#watchLater(watch: number): void {
 		if (this.#closed) return;
+		this.#calmWatch = this.#deps.timers.after(watchMs, () => void this.#watchOnce(watch));
+	}
+
+	async #watchOnce(watch: number): Promise<void> {
+		const status = await this.#look();
+		if (watch !== this.#watch) return;
 		const outside = status !== undefined && this.#standing(status) === "outside";
 		this.#outsideLooks = outside ? this.#outsideLooks + 1 : 0;
 		if (outside && this.#outsideLooks >= believedLooks && this.#plan !== undefined) {
 			this.#lost += 1;
 			return this.#tellLost(whyLost(this.#plan.controlUrl, status, this.#dir));
 		}
-		this.#watch();
+		this.#watchLater(watch);
 	}
 
 	#renewIfStuck(): void {

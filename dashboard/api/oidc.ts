@@ -1,6 +1,6 @@
 /** Signing in with an OpenID Connect issuer: authorization code flow with PKCE (RFC 7636), a public client, nothing kept after the return. */
 import { replaceAddress } from "../lib/route.ts";
-import { readToken, type Session } from "./session.ts";
+import { nonceOf, readToken, type Session } from "./session.ts";
 
 interface Settings {
 	readonly issuer: string;
@@ -10,6 +10,8 @@ interface Settings {
 interface Started {
 	readonly state: string;
 	readonly verifier: string;
+	/** The issuer puts it into the ID token: one of another sign-in is none of ours. */
+	readonly nonce: string;
 	readonly hash: string;
 }
 
@@ -26,7 +28,7 @@ export function oidcSettings(): Settings | undefined {
 export async function beginSignIn(settings: Settings): Promise<undefined> {
 	if (!isSecureContext) throw new Error("Browsers sign in with an issuer over https only: open this page by its https address");
 	const { authorization_endpoint: address } = await discover(settings.issuer);
-	const started: Started = { state: random(), verifier: random(), hash: location.hash };
+	const started: Started = { state: random(), verifier: random(), nonce: random(), hash: location.hash };
 	sessionStorage.setItem(place, JSON.stringify(started));
 	const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(started.verifier));
 	const url = new URL(address);
@@ -36,6 +38,7 @@ export async function beginSignIn(settings: Settings): Promise<undefined> {
 		redirect_uri: redirectUri(),
 		scope,
 		state: started.state,
+		nonce: started.nonce,
 		code_challenge: base64url(new Uint8Array(digest)),
 		code_challenge_method: "S256",
 		...(settings.audience === settings.clientId ? {} : { audience: settings.audience }),
@@ -60,10 +63,10 @@ export async function finishSignIn(settings: Settings | undefined): Promise<Sess
 	}
 	const code = answer.get("code");
 	if (code === null) throw new Error(`The issuer refused the sign-in: ${answer.get("error_description") ?? answer.get("error")}`);
-	return trade(settings, code, started.verifier);
+	return trade(settings, code, started);
 }
 
-async function trade(settings: Settings, code: string, verifier: string): Promise<Session> {
+async function trade(settings: Settings, code: string, { verifier, nonce }: Started): Promise<Session> {
 	const { token_endpoint: address } = await discover(settings.issuer);
 	const response = await fetch(address, {
 		method: "POST",
@@ -77,6 +80,10 @@ async function trade(settings: Settings, code: string, verifier: string): Promis
 	});
 	const tokens = (await response.json().catch(() => ({}))) as Record<string, string | undefined>;
 	if (!response.ok) throw new Error(`The issuer gave no token: ${tokens.error_description ?? tokens.error ?? response.status}`);
+	// Access tokens carry no nonce; the code that gave them is bound to this sign-in by its verifier.
+	if (tokens.id_token !== undefined && nonceOf(tokens.id_token) !== nonce) {
+		throw new Error("The issuer's answer belongs to another sign-in. Begin it again.");
+	}
 	// Issuers differ in which of the two carries the API's audience and the role; the first that can be read is sent, the server decides.
 	for (const token of [tokens.access_token, tokens.id_token]) {
 		const found = token === undefined ? undefined : readToken(token);

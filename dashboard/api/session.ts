@@ -43,9 +43,7 @@ export function signOut(because?: string): void {
 /** Reads a token's claims without checking its signature; undefined when it is no token of this server's form. */
 export function readToken(token: string): Session | undefined {
 	try {
-		const claims: unknown = JSON.parse(new TextDecoder().decode(bytesOf(token.split(".")[1] ?? "")));
-		if (typeof claims !== "object" || claims === null) return undefined;
-		const { sub, exp, role, muster_role, tenant, muster_tenant } = claims as Record<string, unknown>;
+		const { sub, exp, role, muster_role, tenant, muster_tenant } = claimsOf(token);
 		const known = roles.find((one) => one === (muster_role ?? role));
 		if (typeof sub !== "string" || typeof exp !== "number" || known === undefined) return undefined;
 		const slug = muster_tenant ?? tenant;
@@ -53,6 +51,20 @@ export function readToken(token: string): Session | undefined {
 	} catch {
 		return undefined;
 	}
+}
+
+/** The nonce in a token; undefined when there is none. */
+export function nonceOf(token: string): unknown {
+	try {
+		return claimsOf(token)["nonce"];
+	} catch {
+		return undefined;
+	}
+}
+
+function claimsOf(token: string): Record<string, unknown> {
+	const claims: unknown = JSON.parse(new TextDecoder().decode(bytesOf(token.split(".")[1] ?? "")));
+	return typeof claims === "object" && claims !== null ? (claims as Record<string, unknown>) : {};
 }
 
 function bytesOf(base64url: string): Uint8Array {

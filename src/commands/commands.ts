@@ -15,6 +15,8 @@ import { storable } from "./storable.ts";
 
 /** Commands of one host that may wait and run at once: an ordered lane of hundreds is somebody's mistake. */
 export const unfinishedMax = 256;
+/** Logs that are followed and programs that are typed into, of one host at once: one more would only wait, and nobody could see for what. */
+export const followedMax = 10;
 /** A container's whole specification has a few kilobytes. */
 export const paramsBytesMax = 256 * 1_024;
 /** How long output that is followed waits for its first reader. */
@@ -23,7 +25,7 @@ const firstReaderMs = 300_000;
 /**
  * Queues a command: its row, audit line and event in the caller's transaction, and a hint to the server that has the worker. Locks the host, which
  * must be the worker's. BAD_USER_INPUT for parameters that are not the kind's, NOT_FOUND without such a host, CONFLICT when the host's state forbids
- * it (H12) or too many wait already; the steps of a fusion do not count. A DEGRADED host's wait for its return (H13).
+ * it (H12), too many wait already or too many are followed; the steps of a fusion do not count. A DEGRADED host's wait for its return (H13).
  */
 export async function enqueueCommand(deps: Deps, tx: Tx, command: NewCommand): Promise<CommandRecord> {
 	const { tenantId, hostId, workerId, kind, actor } = command;
@@ -34,18 +36,26 @@ export async function enqueueCommand(deps: Deps, tx: Tx, command: NewCommand): P
 		throw new MusterError("CONFLICT", `Cannot queue ${kind}: host "${host.name}" has no worker, or another one; look at the host again`);
 	const refusal = refusalOf(kind, host);
 	if (refusal !== undefined) throw new MusterError("CONFLICT", `Cannot queue ${kind}: ${refusal}`);
-	if (!isPartOfFusing(kind) && (await countUnfinished(tx, tenantId, workerId)) >= unfinishedMax) {
+	const follows = followsReader(kind, params);
+	const unfinished = isPartOfFusing(kind) ? undefined : await countUnfinished(tx, tenantId, workerId);
+	if (unfinished !== undefined && unfinished.total >= unfinishedMax) {
 		const remedy = "wait for some to end, or cancel some (cancelCommand)";
 		throw new MusterError(
 			"CONFLICT",
 			`Cannot queue ${kind}: host "${host.name}" has ${unfinishedMax} commands that have not ended; ${remedy}`,
 		);
 	}
+	if (follows && unfinished !== undefined && unfinished.followed >= followedMax) {
+		const remedy = "end one (close its view, or cancelCommand), or read without following";
+		throw new MusterError(
+			"CONFLICT",
+			`Cannot queue ${kind}: ${followedMax} logs and programs of host "${host.name}" are followed, the most at once; ${remedy}`,
+		);
+	}
 	const at = deps.clock.now();
 	const shown = masked(params);
 	const [full, visible] = [JSON.stringify(params), JSON.stringify(shown)];
 	const id = deps.mintId("command");
-	const follows = followsReader(kind, params);
 	const queued: CommandRecord = {
 		id,
 		tenantId,

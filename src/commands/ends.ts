@@ -2,6 +2,7 @@ import { record } from "../audit/store.ts";
 import type { Tx } from "../db/port.ts";
 import type { Deps } from "../deps.ts";
 import { append } from "../events/outbox.ts";
+import { afterCommit } from "../metrics/after-commit.ts";
 import type { CommandKind } from "../protocol/commands.ts";
 import type { CommandEnd, CommandRecord } from "./command.ts";
 import { type CommandEvent, transition } from "./lifecycle.ts";
@@ -62,7 +63,7 @@ export async function recordEnd(
 	await append(tx, [changed(ended)]);
 	await hint(tx, ["w", ended.workerId], ["o", id], ["r", id]);
 	for (const handler of handlers.get(kind) ?? []) await handler(tx, deps, ended);
-	deps.metrics.commandEnded(kind, state);
+	afterCommit(tx, () => deps.metrics.commandEnded(kind, state));
 	return { command: ended, first: true };
 }
 

@@ -31,14 +31,21 @@ export async function holdsStream(sql: Sql, tenantId: string, workerId: string, 
 
 const work = v.object({ id: v.string(), isCancelled: v.boolean(), takesInput: v.boolean() });
 
-/** What a worker is to be at: the first of its ordered lane, and the first `freeMax` of its free one. */
-export async function workOf(sql: Sql, tenantId: string, workerId: string, freeMax: number): Promise<v.InferOutput<typeof work>[]> {
-	const of = (lane: string, limit: number) => sql`
+/** What a worker is to be at: the first of its ordered lane, and the first of its free one: so many short ones, and so many that are followed. */
+export async function workOf(
+	sql: Sql,
+	tenantId: string,
+	workerId: string,
+	free: { readonly short: number; readonly followed: number },
+): Promise<v.InferOutput<typeof work>[]> {
+	const of = (lane: string, which: ReturnType<Sql>, limit: number) => sql`
 		(select id, sequence, cancel_requested_at is not null as is_cancelled, follows and kind = 'container.exec' as takes_input, by_server from commands
-		where tenant_id = ${tenantId} and worker_id = ${workerId} and lane = ${lane} and ended_at is null order by sequence limit ${limit})`;
+		where tenant_id = ${tenantId} and worker_id = ${workerId} and lane = ${lane} and ended_at is null ${which} order by sequence limit ${limit})`;
 	// While a server is at the first of the ordered lane, the worker has nothing to do there.
 	const rows = await sql`
-		select id, is_cancelled, takes_input from (${of("ordered", 1)} union all ${of("free", freeMax)}) as first where not by_server order by sequence`;
+		select id, is_cancelled, takes_input from (
+			${of("ordered", sql``, 1)} union all ${of("free", sql`and not follows`, free.short)} union all ${of("free", sql`and follows`, free.followed)}
+		) as first where not by_server order by sequence`;
 	return parseRows(work, rows);
 }
 

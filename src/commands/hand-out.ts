@@ -5,15 +5,18 @@ import { MusterError } from "../errors.ts";
 import { hostsByIds } from "../hosts/store.ts";
 import type { CommandFrame } from "../protocol/commands.ts";
 import { refusalOf } from "./allowed.ts";
-import { paramsPlace } from "./command.ts";
-import { lockWithHost } from "./commands.ts";
+import { followedMax, lockWithHost } from "./commands.ts";
 import { recordEnd } from "./ends.ts";
 import { holdsStream, markHanded, takeInput, takeStream, workOf } from "./hand-out-store.ts";
 import type { CommandHub } from "./hub.ts";
+import { fullParams } from "./params.ts";
 import { commandsByIds, hint } from "./store.ts";
 
-/** Commands of the free lane that one host works at beside each other. Each may have four chunks of output on the worker's socket, which takes 64 operations. */
-export const freeLaneMax = 10;
+/**
+ * Commands of the free lane that one host works at beside each other: short ones, and those that are followed, which hold back no short one. Each may
+ * have four chunks of output on the worker's socket: twenty have 80 of the operations that it may run (`operationsPerSocketMax`).
+ */
+const freeLane = { short: 10, followed: followedMax };
 /** Pieces of input taken at a time: 16 of 48 KiB. */
 const inputMax = 16;
 
@@ -39,7 +42,7 @@ export async function* ordersOf(deps: Deps, hub: CommandHub, worker: WorkerPrinc
 		while (!signal.aborted) {
 			if (!(await holdsStream(sql, tenantId, workerId, stream)) || !(await isCredentialLive(sql, worker)))
 				throw new MusterError("CONFLICT", "Another subscription of this worker took over, or its credential ended");
-			const work = await workOf(sql, tenantId, workerId, freeLaneMax);
+			const work = await workOf(sql, tenantId, workerId, freeLane);
 			let idle = true;
 			for (const frame of await frames(deps, worker, told, work)) {
 				idle = false;
@@ -96,8 +99,8 @@ async function frames(
 }
 
 /**
- * A command as an order, noted as given. Undefined when there is none to give: it has ended, or ends here, because its time is over or because its
- * host's state forbids it now (H12). One that was given before is given again whatever the state: the worker knows what it did.
+ * A command as an order, noted as given. Undefined when there is none to give: it has ended, or ends here, because its time is over, because its
+ * host's state forbids it now (H12), or because its parameters do not open. One that was given before is given again whatever the state: the worker knows what it did.
  */
 async function handOut(deps: Deps, tenantId: string, id: string): Promise<CommandFrame | undefined> {
 	return deps.db.tx(async (tx) => {
@@ -116,9 +119,12 @@ async function handOut(deps: Deps, tenantId: string, id: string): Promise<Comman
 				return undefined;
 			}
 		}
-		const sealed = await markHanded(tx, tenantId, id, now);
-		const params: unknown = sealed === null ? command.params : JSON.parse(deps.vault.open(sealed, paramsPlace(id)));
-		return { ...frameOf("ORDER", id), kind: command.kind, params, deadline: new Date(command.deadlineAt).toISOString() };
+		const full = fullParams(deps, command, await markHanded(tx, tenantId, id, now));
+		if (full.kind === "closed") {
+			await recordEnd(tx, deps, command, full.end, "server");
+			return undefined;
+		}
+		return { ...frameOf("ORDER", id), kind: command.kind, params: full.params, deadline: new Date(command.deadlineAt).toISOString() };
 	});
 }
 

@@ -71,11 +71,16 @@ export async function lockCommand(tx: Tx, tenantId: string, id: string): Promise
 	return parseFirst(row, rows);
 }
 
-/** How many commands of a worker have not ended. */
-export async function countUnfinished(tx: Tx, tenantId: string, workerId: string): Promise<number> {
+/** How many commands of a worker have not ended; and how many of them are followed by somebody, and are not asked to end. */
+export async function countUnfinished(
+	tx: Tx,
+	tenantId: string,
+	workerId: string,
+): Promise<{ readonly total: number; readonly followed: number }> {
 	const rows = await tx`
-		select count(*) as total from commands where tenant_id = ${tenantId} and worker_id = ${workerId} and ended_at is null`;
-	return parseFirst(v.object({ total: count }), rows)?.total ?? 0;
+		select count(*) as total, count(*) filter (where follows and cancel_requested_at is null) as followed from commands
+		where tenant_id = ${tenantId} and worker_id = ${workerId} and ended_at is null`;
+	return parseFirst(v.object({ total: count, followed: count }), rows) ?? { total: 0, followed: 0 };
 }
 
 /** Writes a command's state as the caller, who holds its lock, has decided it. With the end its sealed parameters go. */

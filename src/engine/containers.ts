@@ -46,11 +46,21 @@ const detailsSchema = v.looseObject({
 		FinishedAt: v.string(),
 		Health: v.optional(v.nullable(v.looseObject({ Status: v.string() }))),
 	}),
-	Config: v.looseObject({ Tty: v.optional(v.boolean(), false), Image: v.optional(v.string(), ""), Labels: labels }),
+	Config: v.looseObject({
+		Tty: v.optional(v.boolean(), false),
+		Image: v.optional(v.string(), ""),
+		Labels: labels,
+		/** Seconds; below zero: forever. */
+		StopTimeout: v.optional(v.nullable(v.number())),
+	}),
 	NetworkSettings: v.optional(v.nullable(v.looseObject({ Networks: v.optional(v.nullable(v.record(v.string(), v.unknown()))) }))),
 });
 /** A container as inspected; what is not named here is kept as Docker says it. */
 export type ContainerDetails = v.InferOutput<typeof detailsSchema>;
+
+/** Docker's own. */
+const graceSecondsDefault = 10;
+const graceSecondsMax = 3_600;
 
 const createdSchema = v.object({ Id: v.string(), Warnings: v.optional(v.nullable(v.array(v.string()))) });
 
@@ -121,6 +131,13 @@ export async function removeContainer(
 	await act(engine, { ...options, method: "DELETE", path: containerPath(container), query });
 }
 
+/** What a container says of how long its end may take; one that says forever has an hour. */
+async function ownGrace(engine: Engine, container: string, options: CallOptions | undefined): Promise<number> {
+	const { StopTimeout } = (await inspectContainer(engine, container, options)).Config;
+	const seconds = StopTimeout ?? graceSecondsDefault;
+	return seconds < 0 ? graceSecondsMax : Math.min(seconds, graceSecondsMax);
+}
+
 async function change(
 	engine: Engine,
 	container: string,
@@ -129,6 +146,7 @@ async function change(
 	options: CallOptions | undefined,
 ): Promise<boolean> {
 	const query = timeoutSeconds === null || timeoutSeconds === undefined ? {} : { t: String(timeoutSeconds) };
-	const { status } = await act(engine, { ...options, method: "POST", path: `${containerPath(container)}/${verb}`, query });
+	const graceSeconds = verb === "start" ? 0 : (timeoutSeconds ?? (await ownGrace(engine, container, options)));
+	const { status } = await act(engine, { ...options, method: "POST", path: `${containerPath(container)}/${verb}`, query }, graceSeconds);
 	return status !== 304;
 }

@@ -1,12 +1,14 @@
 import * as v from "valibot";
 import { EngineError, errorOf } from "./error.ts";
+import { limited, type Patience, patience as usual } from "./patience.ts";
 import type { EngineDuplex, EngineRequest, EngineResponse, EngineTransport } from "./transport.ts";
 import { negotiate } from "./version.ts";
 
 /** A Docker Engine that was asked which API version it speaks. The functions of this folder take it as their first argument. */
 export interface Engine {
 	readonly apiVersion: string;
-	/** Asks; an answer of 400 and above rejects as `EngineError`. The caller reads the body or ends its iteration. */
+	readonly patience: Patience;
+	/** Asks, with no limit but the request's signal; an answer of 400 and above rejects as `EngineError`. The caller reads the body or ends its iteration. */
 	call(request: EngineRequest): Promise<EngineResponse>;
 	/** Asks for the raw connection. */
 	hijack(request: EngineRequest): Promise<EngineDuplex>;
@@ -20,15 +22,13 @@ export interface CallOptions {
 // The longest answer read whole is an inventory: ten thousand containers with their labels are some 30 MB.
 const answerBytesMax = 67_108_864;
 const errorBytesMax = 65_536;
-/** Within this an engine answers what needs no work of it; a busy one has taken 20 s for its list. */
-const quickMs = 60_000;
 
 const versionSchema = v.object({ ApiVersion: v.string(), MinAPIVersion: v.optional(v.string()) });
 
 /** Finds out which API version to speak, and returns the client. Rejects with `EngineError` `docker_unavailable` when there is no engine or no common version. */
-export async function openEngine(transport: EngineTransport, options: CallOptions = {}): Promise<Engine> {
-	const text = await quickly(options, async (signal) => {
-		const response = await transport.request({ method: "GET", path: "/version", signal });
+export async function openEngine(transport: EngineTransport, options: CallOptions = {}, patience: Patience = usual): Promise<Engine> {
+	const text = await within({ method: "GET", path: "/version", signal: options.signal }, patience.answerMs, async (request) => {
+		const response = await transport.request(request);
 		const answer = await readText(response.body, answerBytesMax);
 		if (response.status !== 200) throw errorOf(response.status, answer);
 		return answer;
@@ -38,6 +38,7 @@ export async function openEngine(transport: EngineTransport, options: CallOption
 	const versioned = (request: EngineRequest): EngineRequest => ({ ...request, path: `/v${apiVersion}${request.path}` });
 	return {
 		apiVersion,
+		patience,
 		async call(request) {
 			const answer = await transport.request(versioned(request));
 			if (answer.status < 400) return answer;
@@ -54,17 +55,41 @@ export async function ask<S extends v.GenericSchema>(
 	request: Omit<EngineRequest, "method" | "signal">,
 	options: CallOptions = {},
 ): Promise<v.InferOutput<S>> {
-	const text = await quickly(options, async (signal) => {
-		const { body } = await engine.call({ ...request, method: "GET", signal });
-		return readText(body, answerBytesMax);
-	});
+	const asked = { ...request, method: "GET", signal: options.signal } as const;
+	const text = await within(asked, engine.patience.answerMs, async (quick) => readText((await engine.call(quick)).body, answerBytesMax));
 	return validate(schema, text, request.path);
 }
 
-/** Has something done, however long that takes, and returns the answer's text and status. Rejects with `EngineError`. */
-export async function act(engine: Engine, request: EngineRequest): Promise<{ readonly status: number; readonly text: string }> {
-	const { status, body } = await engine.call(request);
-	return { status, text: await readText(body, answerBytesMax) };
+/**
+ * Has something done, and returns the answer's text and status. Rejects with `EngineError`; with `docker_unavailable`, which names the call, when that
+ * takes longer than such work may, and `graceSeconds`: whether it is done then nobody knows.
+ */
+export function act(engine: Engine, request: EngineRequest, graceSeconds = 0): Promise<{ readonly status: number; readonly text: string }> {
+	return within(request, engine.patience.workMs + graceSeconds * 1_000, async (bounded) => {
+		const { status, body } = await engine.call(bounded);
+		return { status, text: await readText(body, answerBytesMax) };
+	});
+}
+
+/** Asks for what goes on: the answer has to begin soon, and may then take and be silent as long as it likes. The caller reads it or ends its iteration. */
+export function stream(engine: Engine, request: EngineRequest): Promise<EngineResponse> {
+	return within(request, engine.patience.answerMs, (bounded) => engine.call(bounded));
+}
+
+/** Asks for what tells its progress: silence that is too long ends it as `act` does. */
+export async function* progress(engine: Engine, request: EngineRequest): AsyncGenerator<Uint8Array> {
+	const limit = limited(request, engine.patience.silenceMs);
+	try {
+		const { body } = await engine.call({ ...request, signal: limit.signal });
+		for await (const chunk of body) {
+			// The reader's time is its own.
+			limit.end();
+			yield chunk;
+			limit.renew();
+		}
+	} finally {
+		limit.end();
+	}
 }
 
 /** A POST with a JSON body. */
@@ -92,15 +117,13 @@ export function validate<S extends v.GenericSchema>(schema: S, text: string, pat
 	throw new EngineError("docker_error", `Docker's answer to ${path} is not as its API says: ${where ?? "it"}: ${issue.message}`);
 }
 
-async function quickly<T>({ signal }: CallOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-	const limit = AbortSignal.timeout(quickMs);
+/** Does what asks, within a time; the request it is given has the signal for it. */
+async function within<T>(request: EngineRequest, limitMs: number, work: (request: EngineRequest) => Promise<T>): Promise<T> {
+	const limit = limited(request, limitMs);
 	try {
-		return await work(signal === undefined ? limit : AbortSignal.any([signal, limit]));
-	} catch (error) {
-		if (limit.aborted && signal?.aborted !== true) {
-			throw new EngineError("docker_unavailable", `Docker did not answer within ${quickMs / 1_000} s`, { cause: error });
-		}
-		throw error;
+		return await work({ ...request, signal: limit.signal });
+	} finally {
+		limit.end();
 	}
 }
 

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { type CallOptions, type Engine, filtersOf } from "./engine.ts";
+import { type CallOptions, type Engine, filtersOf, stream } from "./engine.ts";
 import { readJsonLines } from "./lines.ts";
 
 const eventSchema = v.object({
@@ -25,7 +25,7 @@ export async function engineEvents(
 	options?: CallOptions,
 ): Promise<AsyncGenerator<EngineEvent>> {
 	const query = { ...filtersOf(filters), ...(since === undefined ? {} : { since }) };
-	const { body } = await engine.call({ ...options, method: "GET", path: "/events", query });
+	const { body } = await stream(engine, { ...options, method: "GET", path: "/events", query });
 	return readEvents(body);
 }
 

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { containerPath } from "./containers.ts";
-import { act, ask, type CallOptions, type Engine, post, validate } from "./engine.ts";
+import { act, ask, type CallOptions, type Engine, post, stream, validate } from "./engine.ts";
 import { type Output, readOutput } from "./frames.ts";
 import type { EngineDuplex } from "./transport.ts";
 
@@ -37,7 +37,7 @@ export async function createExec(engine: Engine, container: string, spec: ExecSp
 
 /** Runs a prepared command without stdin; its output, read no faster than it is asked for. */
 export async function* startExec(engine: Engine, execId: string, tty: boolean, options?: CallOptions): AsyncGenerator<Output> {
-	const { body } = await engine.call(post(`/exec/${execId}/start`, { Detach: false, Tty: tty }, options));
+	const { body } = await stream(engine, post(`/exec/${execId}/start`, { Detach: false, Tty: tty }, options));
 	yield* readOutput(body, tty);
 }
 

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { act, ask, type CallOptions, type Engine, filtersOf } from "./engine.ts";
+import { act, ask, type CallOptions, type Engine, filtersOf, progress } from "./engine.ts";
 import { EngineError } from "./error.ts";
 import { readJsonLines } from "./lines.ts";
 
@@ -48,17 +48,17 @@ export function listImages(
 /** Fetches an image from its registry; may be repeated. Docker's error inside the progress throws as `EngineError` `docker_error`, `not_found` when Docker says so at once. */
 export async function* pullImage(engine: Engine, image: string, options?: CallOptions): AsyncGenerator<PullProgress> {
 	const { name, tag } = splitImage(image);
-	const { body } = await engine.call({
+	const body = progress(engine, {
 		...options,
 		method: "POST",
 		path: "/images/create",
 		query: { fromImage: name, ...(tag === undefined ? {} : { tag }) },
 	});
 	for await (const line of readJsonLines(body)) {
-		const progress = v.parse(v.fallback(progressSchema, {}), line);
-		const error = progress.errorDetail?.message ?? progress.error;
+		const said = v.parse(v.fallback(progressSchema, {}), line);
+		const error = said.errorDetail?.message ?? said.error;
 		if (error !== undefined) throw new EngineError("docker_error", error);
-		yield progress;
+		yield said;
 	}
 }
 
@@ -70,7 +70,7 @@ export async function importImage(
 	options?: CallOptions,
 ): Promise<void> {
 	const query = { fromSrc: "-", repo: as.name, tag: as.tag, ...(as.changes === undefined ? {} : { changes: as.changes }) };
-	const { body } = await engine.call({
+	const body = progress(engine, {
 		...options,
 		method: "POST",
 		path: "/images/create",

@@ -1,5 +1,5 @@
 import { containerPath, inspectContainer } from "./containers.ts";
-import type { CallOptions, Engine } from "./engine.ts";
+import { type CallOptions, type Engine, stream } from "./engine.ts";
 import { EngineError } from "./error.ts";
 import { type Output, readOutput } from "./frames.ts";
 
@@ -32,7 +32,7 @@ export async function* containerLogs(
 		tail: range.tail === null ? "all" : String(range.tail),
 		...since,
 	};
-	const { body } = await engine.call({ ...options, method: "GET", path: `${containerPath(Id)}/logs`, query });
+	const { body } = await stream(engine, { ...options, method: "GET", path: `${containerPath(Id)}/logs`, query });
 	yield* readOutput(body, Config.Tty);
 }
 

@@ -1,4 +1,5 @@
 import type { Deps } from "../deps.ts";
+import { MusterError } from "../errors.ts";
 import { decide, type Verdict } from "./decide.ts";
 import type { ProvenRequest } from "./request.ts";
 import { sourceAllowed } from "./source.ts";
@@ -20,13 +21,19 @@ export function preview(
 	);
 }
 
-/** Asks anew, a few times, when the facts changed while they were read. */
+/** Another server was faster each time: a burst on one host. */
+const triesMax = 5;
+
+/** Asks anew, a few times, when the facts changed while they were read. SERVICE_UNAVAILABLE when they change each time: nothing was used up. */
 export async function again<T>(ask: () => Promise<T>): Promise<T> {
 	for (let tries = 1; ; tries++) {
 		try {
 			return await ask();
 		} catch (error) {
-			if (!(error instanceof LostRace) || tries === 5) throw error;
+			if (!(error instanceof LostRace)) throw error;
+			if (tries < triesMax) continue;
+			const why = `what it depends on changed ${triesMax} times while it was read, by other requests for the same host or worker`;
+			throw new MusterError("SERVICE_UNAVAILABLE", `Cannot decide on this now: ${why}; nothing was used up, try again`, { cause: error });
 		}
 	}
 }

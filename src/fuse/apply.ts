@@ -8,6 +8,7 @@ import { append } from "../events/outbox.ts";
 import type { HostRecord } from "../hosts/host.ts";
 import { transition } from "../hosts/lifecycle.ts";
 import { lockHosts, moveHost } from "../hosts/store.ts";
+import { afterCommit } from "../metrics/after-commit.ts";
 import type { CommandParams } from "../protocol/commands.ts";
 import type { FusionRecord } from "./fusion.ts";
 import { advance, type FusionEvent, type Move } from "./machine.ts";
@@ -120,9 +121,11 @@ async function tell(deps: Deps, tx: Tx, fusion: FusionRecord, host: HostRecord |
 		const where = { tenantId, at, workerId, hostId, siteId: host?.siteId ?? null, acknowledgedAt: null, topic: null };
 		await raiseAlerts(tx, [{ ...alert, ...where, id: deps.mintId("alert") }]);
 	}
-	deps.metrics.fuse(provider, move.life === "fused" ? "FUSED" : (fusion.outcome ?? "FUSED"));
-	if (source !== null) deps.metrics.fuseFailed(source);
-	if (move.life === "fused") deps.metrics.fuseSeconds(provider, Math.max(0, ((fusion.fusedAt ?? at) - fusion.startedAt) / 1_000));
+	afterCommit(tx, () => {
+		deps.metrics.fuse(provider, move.life === "fused" ? "FUSED" : (fusion.outcome ?? "FUSED"));
+		if (source !== null) deps.metrics.fuseFailed(source);
+		if (move.life === "fused") deps.metrics.fuseSeconds(provider, Math.max(0, ((fusion.fusedAt ?? at) - fusion.startedAt) / 1_000));
+	});
 }
 
 /** What operators are told of a fusion that ended by itself. Pure. */

@@ -4,12 +4,12 @@
  */
 import { clearInterval, setInterval, setTimeout } from "node:timers";
 import type { CommandEnd, CommandRecord } from "../commands/command.ts";
-import { paramsPlace } from "../commands/command.ts";
 import { lockWithHost } from "../commands/commands.ts";
 import { changed, recordEnd } from "../commands/ends.ts";
 import { markHanded } from "../commands/hand-out-store.ts";
 import type { CommandHub } from "../commands/hub.ts";
 import { transition } from "../commands/lifecycle.ts";
+import { fullParams } from "../commands/params.ts";
 import { takeOutput } from "../commands/output.ts";
 import { saveState } from "../commands/store.ts";
 import type { Deps } from "../deps.ts";
@@ -171,15 +171,18 @@ async function begin(deps: Deps, turn: Run): Promise<Begun | undefined> {
 			await recordEnd(tx, deps, command, end, "server");
 			return undefined;
 		}
-		const sealed = await markHanded(tx, tenantId, commandId, now);
-		const params: unknown = sealed === null ? command.params : JSON.parse(deps.vault.open(sealed, paramsPlace(commandId)));
+		const full = fullParams(deps, command, await markHanded(tx, tenantId, commandId, now));
+		if (full.kind === "closed") {
+			await recordEnd(tx, deps, command, full.end, "server");
+			return undefined;
+		}
 		const state = transition(command.state, "start");
 		const running = state === undefined ? command : { ...command, state, startedAt: now };
 		if (state !== undefined) {
 			await saveState(tx, running);
 			await append(tx, [changed(running)]);
 		}
-		return { command: running, params, environmentId: fusion?.environmentId ?? 0, engineId: fusion?.engineId ?? null };
+		return { command: running, params: full.params, environmentId: fusion?.environmentId ?? 0, engineId: fusion?.engineId ?? null };
 	});
 }
 

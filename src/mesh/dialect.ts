@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { SeenKey } from "./port.ts";
 
 /**
  * How a Headscale wants to be spoken to. Three ways in eight minor versions; ids are sent as text, which all of them take.
@@ -13,11 +14,9 @@ export interface DialectUser {
 }
 
 /** A key as a list shows it. */
-export interface ListedKey {
-	readonly id: string;
+export interface ListedKey extends SeenKey {
 	/** The key itself in the dialects that need it; later ones show the beginning only. */
 	readonly key: string;
-	readonly expiration: string | null;
 }
 
 /** The dialect of a released version such as `v0.26.1`; undefined for a text that names none (`dev`), or one before 0.23. Pure. */

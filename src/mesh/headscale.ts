@@ -21,6 +21,7 @@ import {
 } from "./dialect.ts";
 import { MeshFault, type MeshState, type RealMesh } from "./port.ts";
 import { keysReply, mintReply, nodesReply, usersReply } from "./replies.ts";
+import { isSameKey } from "./same-key.ts";
 
 /** What the configuration says of Headscale. */
 export interface HeadscaleConfig {
@@ -205,7 +206,7 @@ export function openHeadscale(config: HeadscaleConfig, tools: Tools, patience: P
 					await before();
 					const body = mintBody(dialect, user, config.tags, expiration);
 					const { preAuthKey } = await ask(mintReply, "/api/v1/preauthkey", { method: "POST", body, deadlineMs: limits.mintMs });
-					return { remoteId: preAuthKey.id, text: new Secret(preAuthKey.key) };
+					return { remoteId: preAuthKey.id, createdAt: preAuthKey.createdAt, text: new Secret(preAuthKey.key) };
 				}),
 			).then(
 				(key) => {
@@ -220,21 +221,20 @@ export function openHeadscale(config: HeadscaleConfig, tools: Tools, patience: P
 		expire: (keys) =>
 			guarded("expire", async () => {
 				const { dialect, user } = await learn();
-				const needsList = dialect !== "key-id" || keys.some(({ remoteId }) => remoteId === null);
-				const listed = needsList ? (await ask(keysReply, `/api/v1/preauthkey${listQuery(dialect, user)}`)).preAuthKeys : [];
+				const listed = (await ask(keysReply, `/api/v1/preauthkey${listQuery(dialect, user)}`)).preAuthKeys;
 				const ended: boolean[] = [];
-				for (const { remoteId, expiration } of keys) {
-					const found = listed.find(({ id, expiration: ends }) =>
-						remoteId === null ? ends !== null && sameMoment(ends, expiration) : id === remoteId,
+				for (const ours of keys) {
+					const { remoteId, expiration } = ours;
+					const key = listed.find((one) =>
+						remoteId === null ? one.expiration !== null && sameMoment(one.expiration, expiration) : isSameKey(ours, one),
 					);
-					const key = found ?? (remoteId !== null && dialect === "key-id" ? { id: remoteId, key: "", expiration } : undefined);
 					if (key !== undefined) {
 						const body = expireBody(dialect, user, key);
 						await ask(v.unknown(), "/api/v1/preauthkey/expire", { method: "POST", body }).catch((error: unknown) => {
 							if (!isGone(error)) throw error;
 						});
 					}
-					// One that has an id and is not listed was deleted; one whose id was never heard may still be on its way.
+					// One that has an id and is not listed was deleted, or its id is another's now; one whose id was never heard may still be on its way.
 					ended.push(key !== undefined || remoteId !== null);
 				}
 				return ended;

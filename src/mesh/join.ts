@@ -33,7 +33,7 @@ export function joinNodes(
 		partner.set(node, report);
 		left.delete(report.hostId);
 	};
-	const keyed = (node: MeshNode) => (node.keyId === null ? undefined : hostOfKey.get(node.keyId));
+	const keyed = (node: MeshNode) => (node.key === null ? undefined : hostOfKey.get(node.key.id));
 	// A machine that joined anew may be there twice: the one that is online is it.
 	const byLife = [...nodes].sort(
 		(one, other) => Number(other.online) - Number(one.online) || (other.lastSeenAt ?? 0) - (one.lastSeenAt ?? 0),

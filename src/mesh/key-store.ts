@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
-import { count, parseRows } from "../db/rows.ts";
+import { count, parseRows, time } from "../db/rows.ts";
+import type { KeyName, MintedKey } from "./port.ts";
 
 /** Writes down that a key is going to be asked for. Throws a unique violation when another has the very same expiration. */
 export async function insertIntent(
@@ -21,10 +22,16 @@ export async function insertIntent(
 			now() + ${key.orphanSeconds} * interval '1 second')`;
 }
 
-/** Notes the mesh's id of a key; false when housekeeping has given it up meanwhile. The row count is the answer. */
-export async function noteMinted(sql: Sql, id: string, remoteId: string): Promise<boolean> {
-	const rows =
-		await sql`update mesh_keys set remote_id = ${remoteId}, state = case when state = 'minting' then 'minted' else state end where id = ${id} returning state`;
+/** Notes what the mesh calls a key, and when it made it; false when housekeeping has given it up meanwhile. The row count is the answer. */
+export async function noteMinted(
+	sql: Sql,
+	id: string,
+	{ remoteId, createdAt }: Pick<MintedKey, "remoteId" | "createdAt">,
+): Promise<boolean> {
+	const rows = await sql`
+		update mesh_keys set remote_id = ${remoteId}, remote_created_at = ${createdAt === null ? null : new Date(createdAt)},
+			state = case when state = 'minting' then 'minted' else state end
+		where id = ${id} returning state`;
 	return rows[0]?.["state"] === "minted";
 }
 
@@ -79,10 +86,25 @@ export async function holdKeys(
 	return rows.count;
 }
 
+const names = { remoteId: v.nullable(v.string()), remoteCreatedAt: v.nullable(time), expiration: v.string(), askedAt: time };
+
+function nameColumns(sql: Sql | Tx) {
+	return sql`k.remote_id, k.remote_created_at, k.expiration, k.created_at as asked_at`;
+}
+
+/**
+ * Gives up the keys of a worker's hosts that were given to it: they are ended and the nodes that joined with them removed, as if the hosts were
+ * gone. The caller holds the worker's lock, and keys that are not given out yet are refused by the batch, which sees the worker's state.
+ */
+export async function disownKeys(tx: Tx, tenantId: string, workerId: string): Promise<void> {
+	await tx`
+		update mesh_keys set host_id = null, next_attempt_at = now() where tenant_id = ${tenantId} and held_at is not null
+			and host_id in (select id from hosts where tenant_id = ${tenantId} and worker_id = ${workerId})`;
+}
+
 const claimed = v.object({
 	id: v.string(),
-	remoteId: v.nullable(v.string()),
-	expiration: v.string(),
+	...names,
 	attempts: count,
 	wasHeld: v.boolean(),
 	hostGone: v.boolean(),
@@ -104,7 +126,7 @@ export async function claimDue(sql: Sql, limit: number, leaseSeconds: number): P
 		update mesh_keys k set state = case when state in ('minting', 'minted') then 'ending' else state end, attempts = attempts + 1,
 			next_attempt_at = now() + ${leaseSeconds} * interval '1 second'
 		from due where k.id = due.id
-		returning k.id, k.remote_id, k.expiration, k.attempts, k.held_at is not null as was_held, k.host_id is null as host_gone,
+		returning k.id, ${nameColumns(sql)}, k.attempts, k.held_at is not null as was_held, k.host_id is null as host_gone,
 			k.state = 'ended' as ended`;
 	return parseRows(claimed, rows);
 }
@@ -133,11 +155,35 @@ export async function recordStep(sql: Sql, key: Pick<ClaimedKey, "id" | "attempt
 	}
 }
 
-/** The hosts of a tenant's keys, by the mesh's ids of them. */
-export async function hostsOfKeys(sql: Sql, tenantId: string, remoteIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+/** Keys that have had one id, one after the other: the mesh's databases that an installation has used up. */
+const sameIdMax = 10;
+
+/** A tenant's keys that the mesh calls, or once called, by these ids, newest first, with their hosts. */
+export async function keysByRemote(
+	sql: Sql,
+	tenantId: string,
+	remoteIds: readonly string[],
+): Promise<readonly (KeyName & { readonly hostId: string })[]> {
 	const rows = await sql`
-		select remote_id, host_id from mesh_keys
-		where tenant_id = ${tenantId} and remote_id = any (${[...remoteIds]}::text[]) and host_id is not null and held_at is not null
-		limit ${remoteIds.length}`;
-	return new Map(parseRows(v.object({ remoteId: v.string(), hostId: v.string() }), rows).map(({ remoteId, hostId }) => [remoteId, hostId]));
+		select ${nameColumns(sql)}, k.host_id from mesh_keys k
+		where k.tenant_id = ${tenantId} and k.remote_id = any (${[...remoteIds]}::text[]) and k.host_id is not null and k.held_at is not null
+		order by k.created_at desc, k.id limit ${remoteIds.length * sameIdMax}`;
+	return parseRows(v.object({ ...names, hostId: v.string() }), rows);
+}
+
+/** Ended keys of living hosts that were ended, or looked at, so long ago; for the one who looks whether a node is left of them. */
+export async function claimEnded(sql: Sql, afterSeconds: number, limit: number): Promise<readonly (KeyName & { readonly id: string })[]> {
+	const rows = await sql`
+		with old as materialized (
+			select id from mesh_keys where state = 'ended' and host_id is not null and next_attempt_at <= now() - ${afterSeconds} * interval '1 second'
+			order by next_attempt_at limit ${limit} for update skip locked
+		)
+		update mesh_keys k set next_attempt_at = now() from old where k.id = old.id returning k.id, ${nameColumns(sql)}`;
+	return parseRows(v.object({ id: v.string(), ...names }), rows);
+}
+
+/** Forgets ended keys that no node has; those whose host is gone meanwhile are the reaper's. */
+export async function forgetEnded(sql: Sql, ids: readonly string[]): Promise<void> {
+	if (ids.length === 0) return;
+	await sql`delete from mesh_keys where id = any (${[...ids]}::text[]) and state = 'ended' and host_id is not null`;
 }

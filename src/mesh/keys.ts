@@ -33,7 +33,7 @@ export async function mintKey(
 		const expiration = markedExpiration(deps);
 		try {
 			const key = await mesh.mint(expiration, () => insertIntent(deps.db.sql, { id, ...of, expiration, orphanSeconds }));
-			if (await noteMinted(deps.db.sql, id, key.remoteId)) return { kind: "minted", id, text: key.text };
+			if (await noteMinted(deps.db.sql, id, key)) return { kind: "minted", id, text: key.text };
 			return { kind: "failed", why: "The mesh gave out a key too late: it was taken back, try again" };
 		} catch (error) {
 			if (isForeignKeyViolation(error)) return { kind: "host-gone" };

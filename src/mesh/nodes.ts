@@ -1,9 +1,10 @@
 import type { Deps } from "../deps.ts";
 import { MusterError } from "../errors.ts";
 import { type JoinedNode, joinNodes, placeOf } from "./join.ts";
-import { hostsOfKeys } from "./key-store.ts";
+import { keysByRemote } from "./key-store.ts";
 import { MeshFault, type MeshNode, type RealMesh } from "./port.ts";
 import { isOnlyTenant, reportsOf } from "./report-store.ts";
+import { isSameKey } from "./same-key.ts";
 
 /**
  * The nodes of a tenant: as the mesh lists them, beside what its workers report (H17). A node that no key of ours let in belongs to the only tenant
@@ -12,13 +13,19 @@ import { isOnlyTenant, reportsOf } from "./report-store.ts";
 export async function nodesOf(deps: Pick<Deps, "db" | "mesh">, tenantId: string): Promise<JoinedNode[]> {
 	const { sql } = deps.db;
 	const nodes = deps.mesh.provider === "none" ? [] : await listed(deps.mesh);
-	const keyIds = [...new Set(nodes.flatMap(({ keyId }) => keyId ?? []))];
-	const [reports, hostOfKey, isOnly] = await Promise.all([
+	const seen = new Map(nodes.flatMap(({ key }) => (key === null ? [] : [[key.id, key]])));
+	const [reports, ours, isOnly] = await Promise.all([
 		reportsOf(sql, tenantId),
-		keyIds.length === 0 ? new Map<string, string>() : hostsOfKeys(sql, tenantId, keyIds),
+		seen.size === 0 ? [] : keysByRemote(sql, tenantId, [...seen.keys()]),
 		isOnlyTenant(sql, tenantId),
 	]);
-	const its = isOnly ? nodes : nodes.filter(({ keyId }) => keyId !== null && hostOfKey.has(keyId));
+	const hostOfKey = new Map<string, string>();
+	for (const key of ours) {
+		const shown = seen.get(key.remoteId ?? "");
+		// An id that a former database of the mesh gave is another's now.
+		if (shown !== undefined && isSameKey(key, shown) && !hostOfKey.has(shown.id)) hostOfKey.set(shown.id, key.hostId);
+	}
+	const its = isOnly ? nodes : nodes.filter(({ key }) => key !== null && hostOfKey.has(key.id));
 	return joinNodes(its, reports, hostOfKey, isOnly);
 }
 

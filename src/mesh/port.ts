@@ -4,13 +4,30 @@ import type { Secret } from "../lib/secret.ts";
 export interface MintedKey {
 	/** The mesh's own id of it. */
 	readonly remoteId: string;
+	/** When the mesh made it, by its own clock, in milliseconds since the epoch; null when it does not say. */
+	readonly createdAt: number | null;
 	readonly text: Secret;
 }
 
-/** Which key is meant: by the mesh's id, or by the exact expiration it was asked with, when its id was never heard. */
+/**
+ * Which key is meant: by the mesh's id and the moment it made it, for ids begin anew with a new database of the mesh; or by the exact expiration
+ * it was asked with, when its id was never heard. Times are milliseconds since the epoch.
+ */
 export interface KeyName {
 	readonly remoteId: string | null;
+	/** Null: never heard. */
+	readonly remoteCreatedAt: number | null;
 	readonly expiration: string;
+	/** When we asked for it, by our own clock. */
+	readonly askedAt: number;
+}
+
+/** A key as the mesh shows it. */
+export interface SeenKey {
+	readonly id: string;
+	readonly createdAt: number | null;
+	/** RFC 3339; moved when it was ended. */
+	readonly expiration: string | null;
 }
 
 /** A machine as the mesh lists it. Times are milliseconds since the epoch. */
@@ -22,7 +39,7 @@ export interface MeshNode {
 	readonly online: boolean;
 	readonly lastSeenAt: number | null;
 	/** The key it joined with; null when the mesh does not say. */
-	readonly keyId: string | null;
+	readonly key: SeenKey | null;
 }
 
 /** How the mesh is, as far as this process has seen. */

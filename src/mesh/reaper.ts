@@ -3,8 +3,9 @@
  * (mesh_keys), so a mesh that is down, or a server that dies, only delays it. `stepAfter` decides, `reapKeys` acts.
  */
 import type { Deps } from "../deps.ts";
-import { claimDue, type ClaimedKey, type KeyStep, recordStep } from "./key-store.ts";
+import { claimDue, claimEnded, type ClaimedKey, forgetEnded, type KeyStep, recordStep } from "./key-store.ts";
 import { MeshFault, type MeshNode, type RealMesh } from "./port.ts";
+import { isSameKey } from "./same-key.ts";
 
 /** What the mesh said of one claimed key; undefined: it did not answer. */
 export interface Seen {
@@ -51,6 +52,26 @@ export async function reapKeys(deps: Pick<Deps, "db" | "clock" | "log">, mesh: R
 	return keys.length;
 }
 
+/** How long an ended key of a living host is kept at least: a machine may have joined with it a moment before. */
+const endedSeconds = 30 * 86_400;
+const endedMax = 500;
+
+/**
+ * Forgets keys that ended long ago and that no node joined with, in one bounded step: those of the others are kept, for by them their nodes are
+ * found when the host goes. Nothing is forgotten while the mesh is away. Returns how many it looked at; several servers may do it at once.
+ */
+export async function forgetEndedKeys(deps: Pick<Deps, "db" | "log">, mesh: RealMesh): Promise<number> {
+	const nodes = await heard(deps, () => mesh.nodes());
+	if (nodes === undefined) return 0;
+	const keys = await claimEnded(deps.db.sql, endedSeconds, endedMax);
+	const left = keys.filter((key) => !nodes.some((node) => node.key !== null && isSameKey(key, node.key)));
+	await forgetEnded(
+		deps.db.sql,
+		left.map(({ id }) => id),
+	);
+	return keys.length;
+}
+
 /** Ends all at once; when one is refused, each alone, so that it stops no other. */
 async function endAll(deps: Pick<Deps, "log">, mesh: RealMesh, keys: readonly ClaimedKey[]): Promise<readonly (boolean | undefined)[]> {
 	try {
@@ -68,10 +89,10 @@ async function endAll(deps: Pick<Deps, "log">, mesh: RealMesh, keys: readonly Cl
 async function removeNodes(
 	deps: Pick<Deps, "log">,
 	mesh: RealMesh,
-	{ remoteId }: ClaimedKey,
+	key: ClaimedKey,
 	nodes: readonly MeshNode[],
 ): Promise<number | undefined> {
-	const its = nodes.filter(({ keyId }) => remoteId !== null && keyId === remoteId);
+	const its = nodes.filter((node) => node.key !== null && isSameKey(key, node.key));
 	for (const { id } of its) {
 		if ((await heard(deps, () => mesh.removeNode(id).then(() => true))) === undefined) return undefined;
 	}

@@ -1,6 +1,6 @@
 /** What Headscale answers, of every version: only what we use, ids as text. */
 import * as v from "valibot";
-import type { MeshNode } from "./port.ts";
+import type { MeshNode, SeenKey } from "./port.ts";
 
 /** 64-bit ids are JSON texts; a number is taken too, so that a proxy that rewrites JSON does no harm. */
 const id = v.pipe(v.union([v.string(), v.number()]), v.transform(String));
@@ -12,17 +12,11 @@ function timeOf(text: string | null): number | null {
 	return Number.isNaN(at) || at <= 0 ? null : at;
 }
 
+const created = v.pipe(moment, v.transform(timeOf));
+
 export const usersReply = v.object({ users: v.array(v.object({ id, name: v.string() })) });
-export const mintReply = v.object({ preAuthKey: v.object({ id, key: v.pipe(v.string(), v.nonEmpty()) }) });
-export const keysReply = v.object({
-	preAuthKeys: v.array(
-		v.object({
-			id,
-			key: v.string(),
-			expiration: moment,
-		}),
-	),
-});
+export const mintReply = v.object({ preAuthKey: v.object({ id, key: v.pipe(v.string(), v.nonEmpty()), createdAt: created }) });
+export const keysReply = v.object({ preAuthKeys: v.array(v.object({ id, key: v.string(), expiration: moment, createdAt: created })) });
 
 const node = v.pipe(
 	v.object({
@@ -32,7 +26,7 @@ const node = v.pipe(
 		ipAddresses: v.nullish(v.array(v.string()), []),
 		online: v.nullish(v.boolean(), false),
 		lastSeen: moment,
-		preAuthKey: v.nullish(v.object({ id })),
+		preAuthKey: v.nullish(v.object({ id, expiration: moment, createdAt: created }), null),
 	}),
 	v.transform(
 		(found): MeshNode => ({
@@ -41,7 +35,7 @@ const node = v.pipe(
 			addresses: found.ipAddresses,
 			online: found.online,
 			lastSeenAt: timeOf(found.lastSeen),
-			keyId: found.preAuthKey?.id ?? null,
+			key: found.preAuthKey satisfies SeenKey | null,
 		}),
 	),
 );

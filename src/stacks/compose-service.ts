@@ -24,7 +24,7 @@ const instead: Readonly<Record<string, string>> = {
 
 /** One service; on the project's own network when it names none. `variables` are the values of names in `environment` that have none. */
 export function readService(at: At, name: string, variables: ReadonlyMap<string, string>): StackService {
-	const draft: Draft = { ...empty, name };
+	const draft: Draft = { ...plainService, name };
 	const scale = { own: undefined as number | undefined, deploy: undefined as number | undefined };
 	if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,100}$/.test(name)) wrong(at, "has a name that Docker does not take: use letters, digits, _, . and -");
 	readMap(
@@ -43,7 +43,8 @@ export function readService(at: At, name: string, variables: ReadonlyMap<string,
 	return draft;
 }
 
-const empty = {
+/** A service of which nothing was said, not even its image. */
+export const plainService = {
 	image: "",
 	pull: "missing",
 	replicas: 1,

@@ -1,4 +1,4 @@
-import { parseDocument } from "yaml";
+import { type Document, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import type { StackProblem } from "../engine/stack-check.ts";
 import type { Node } from "./compose-at.ts";
 
@@ -6,6 +6,8 @@ import type { Node } from "./compose-at.ts";
 export const composeCharactersMax = 131_072;
 /** Deepest nesting: a compose file has some eight. */
 const depthMax = 32;
+/** Problems told of at once. */
+const faultsMax = 20;
 /** Most pieces of a file once its aliases are written out. */
 const nodesMax = 50_000;
 
@@ -17,12 +19,15 @@ export function readYaml(source: string): { readonly value: Node } | { readonly 
 	if (source.length > composeCharactersMax)
 		return whole(`has ${source.length} characters, and ${composeCharactersMax} are the most: make it shorter`);
 	try {
-		const document = parseDocument(source, { merge: true, uniqueKeys: true, intAsBigInt: true, prettyErrors: true, logLevel: "silent" });
-		const faults = [...document.errors, ...document.warnings];
+		const lineCounter = new LineCounter();
+		// The library compares each key with all before it: a map of twenty thousand would keep the server for seconds.
+		const options = { merge: true, uniqueKeys: false, intAsBigInt: true, prettyErrors: true, logLevel: "silent", lineCounter } as const;
+		const document = parseDocument(source, options);
+		const faults = [...document.errors, ...document.warnings, ...repeatedKeys(document, lineCounter)];
 		if (faults.length > 0) {
 			// The library shows the lines around, which may hold secrets: only what is wrong and where.
 			return {
-				problems: faults.slice(0, 20).map(({ message, linePos }) => ({
+				problems: faults.slice(0, faultsMax).map(({ message, linePos }) => ({
 					path: linePos === undefined ? "the file" : `line ${linePos[0].line}, column ${linePos[0].col}`,
 					message: `is no YAML that can be read: ${message.split(/ at line|\n/)[0]}`,
 				})),
@@ -32,6 +37,26 @@ export function readYaml(source: string): { readonly value: Node } | { readonly 
 	} catch (error) {
 		return whole(`is no YAML that can be read: ${error instanceof RangeError ? "it is nested too deeply" : reason(error)}`);
 	}
+}
+
+/** Keys that their map has before, one look at each. */
+function repeatedKeys(
+	document: Document.Parsed,
+	lines: LineCounter,
+): { readonly message: string; readonly linePos: [{ line: number; col: number }] }[] {
+	const faults: ReturnType<typeof repeatedKeys> = [];
+	visit(document, {
+		Map(_, { items }) {
+			const seen = new Set<unknown>();
+			for (const { key } of items) {
+				if (!isScalar(key)) continue;
+				if (seen.has(key.value)) faults.push({ message: "Map keys must be unique", linePos: [lines.linePos(key.range?.[0] ?? 0)] });
+				seen.add(key.value);
+			}
+			return faults.length < faultsMax ? undefined : visit.BREAK;
+		},
+	});
+	return faults;
 }
 
 const reason = (error: unknown): string => (error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error)).slice(0, 200);

@@ -7,6 +7,7 @@ import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
 import { releaseTokenHost } from "../hosts/store.ts";
+import { disownKeys } from "../mesh/key-store.ts";
 import { changeState, deleteWorkerRow, giveClaims, idOfMachine, lockWorker, takeMachine, workersByIds } from "./store.ts";
 import type { WorkerView } from "./worker.ts";
 
@@ -87,6 +88,7 @@ async function settle(deps: Tools, tx: Tx, claimant: WorkerView, verdict: Collis
 		case "BAN": {
 			await changeState(tx, tenantId, id, ["PENDING"], "REVOKED");
 			const credentialIds = await revokeCredentials(tx, tenantId, id, at);
+			await disownKeys(tx, tenantId, id);
 			await append(tx, [{ tenantId, event: { kind: "credentials-revoked", workerId: id, credentialIds } }]);
 			return id;
 		}

@@ -5,14 +5,15 @@ import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { append } from "../events/outbox.ts";
 import { deleteHostTokens } from "../keys/store.ts";
+import { disownKeys } from "../mesh/key-store.ts";
 import { changeState, deleteWorkerRow, lockWorker, workersByIds } from "./store.ts";
 import type { WorkerState, WorkerView } from "./worker.ts";
 
 type Tools = Pick<Deps, "db" | "clock" | "mintId">;
 
 /**
- * Cuts a worker off: its credentials end at once, on every server, and its machine is not let in again until the worker is deleted.
- * Safe to repeat. NOT_FOUND when there is none.
+ * Cuts a worker off: its credentials end at once, on every server, and its machine is not let in again until the worker is deleted. Its keys and
+ * its node leave the mesh, as soon as that answers (H6). Safe to repeat. NOT_FOUND when there is none.
  */
 export async function revokeWorker(deps: Tools, operator: OperatorPrincipal, id: string): Promise<WorkerView> {
 	return settle(deps, operator, id, { action: "worker.revoked", from: ["ACTIVE", "PENDING"], to: "REVOKED", repeatable: true });
@@ -79,6 +80,7 @@ async function settle(deps: Tools, operator: OperatorPrincipal, id: string, step
 			throw new MusterError("CONFLICT", `Worker "${id}" is ${worker.state}, not held: nothing to do`);
 		}
 		const credentialIds = step.to === "REVOKED" ? await revokeCredentials(tx, tenantId, id, at) : [];
+		if (step.to === "REVOKED") await disownKeys(tx, tenantId, id);
 		await record(tx, [
 			{ id: deps.mintId("audit"), tenantId, at, actor: operator.actor, action: step.action, subject: id, detail: { name: worker.name } },
 		]);

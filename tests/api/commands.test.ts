@@ -74,6 +74,54 @@ onEachRuntime(
 			await worker.close();
 		});
 
+		test("ten followed logs hold back no read; the eleventh is refused and told why, until one is to end (H10)", async () => {
+			const host = await newHost(bench);
+			const worker = await scriptedWorker(bench.server, host);
+			const follow = { hostId: host.hostId, container: "web", follow: true };
+			const followed = [];
+			for (let index = 0; index < 10; index++) followed.push(await act(bench.server, "containerLogs", follow));
+			for (const { id } of followed) {
+				await worker.told("ORDER", id);
+				await worker.report(id, "RUNNING");
+			}
+			const reads = [await inspect(host.hostId), await act(bench.server, "containerLogs", { ...follow, follow: false })];
+			for (const { id } of reads) await worker.told("ORDER", id);
+			expect(await refused(bench.server, "containerLogs", follow)).toMatch(/10 logs and programs of host.*are followed.*CONFLICT/);
+			const typed = { hostId: host.hostId, container: "web", command: ["sh"], stdin: true };
+			expect(await refused(bench.server, "execContainer", typed)).toContain("cancelCommand");
+			await cancel(bench.server, followed[4].id);
+			const one = await act(bench.server, "containerLogs", follow);
+			expect(worker.frames.map(({ commandId }) => commandId)).not.toContain(one.id);
+			await worker.report(followed[4].id, "CANCELLED");
+			await worker.told("ORDER", one.id);
+			await worker.close();
+		});
+
+		test("sealed parameters that do not open end their command with the reason, and the next one goes on (A2)", async () => {
+			const host = await newHost(bench, "FUSED");
+			const { sql } = bench.database.db;
+			const create = (name: string) =>
+				act(bench.server, "createContainer", { hostId: host.hostId, name, image: "tiny", env: [{ key: "PASSWORD", value: "hunter2" }] });
+			const [first, second] = [await create("a"), await create("b")];
+			const spoil = (id: string) =>
+				sql`update commands set params_sealed = 'v1.0badc0de.AAAA' where id = ${id} and params_sealed is not null returning id`;
+			expect(await spoil(first.id)).toHaveLength(1);
+			const worker = await scriptedWorker(bench.server, host);
+			await worker.told("ORDER", second.id);
+			expect(worker.frames.map(({ commandId }) => commandId)).toEqual([second.id]);
+			const { state, errorCode, errorMessage } = await commandOf(bench.server, first.id);
+			expect({ state, errorCode }).toEqual({ state: "FAILED", errorCode: "internal" });
+			expect(errorMessage).toMatch(/It was not begun.*master key 0badc0de.*MUSTER_MASTER_KEY_FORMER/);
+			await worker.close();
+			// One that was given out before may have been done.
+			const third = await create("c");
+			expect(await spoil(second.id)).toHaveLength(1);
+			const back = await scriptedWorker(bench.server, host);
+			await back.told("ORDER", third.id);
+			expect(await commandOf(bench.server, second.id)).toMatchObject({ state: "FAILED", errorCode: "interrupted" });
+			await back.close();
+		});
+
 		test("a change on a host that is not fused is refused with its state and the remedy; nothing is queued (H12)", async () => {
 			const host = await newHost(bench);
 			const message = await refused(bench.server, "startContainer", { hostId: host.hostId, container: "web" });

@@ -205,7 +205,7 @@ const fillers: Readonly<Record<string, Filler>> = {
 };
 
 function fillerOf(leaf: Leaf): Filler {
-	// A socket takes 64 operations.
+	// A socket takes so many operations.
 	if (leaf.name === "commandChanged.hostId") return texts(({ owner }) => [owner.hostId]);
 	if (leaf.type === "ID") return texts(({ ids }) => ids);
 	if (leaf.choices.length > 0) return plain(...leaf.choices);

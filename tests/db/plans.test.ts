@@ -49,7 +49,7 @@ const reads: Readonly<Record<string, (tx: Tx) => Promise<unknown>>> = {
 	"the first page of commands": (tx) => pageOfCommands(tx, tenant, {}, page),
 	"a page of one host's commands": (tx) => pageOfCommands(tx, tenant, { hostId: "host_17" }, page),
 	"commands by id": (tx) => commandsByIds(tx, tenant, ["command_17"]),
-	"a worker's unfinished commands": (tx) => workOf(tx, tenant, "w17", 10),
+	"a worker's unfinished commands": (tx) => workOf(tx, tenant, "w17", { short: 10, followed: 10 }),
 	"which of some workers have commands": (tx) => workersWithWork(tx, [{ tenantId: tenant, workerId: "w17" }]),
 	"commands whose time is over": (tx) => dueCommands(tx, 1_000_000_000_000, 60, 200),
 	"a chunk of output on its way in": (tx) =>

@@ -110,6 +110,22 @@ describe.skipIf(!hasBrowser).each([...runtimeNames])("the dashboard on %s (needs
 	);
 
 	test(
+		"A15: an ID token of another sign-in (another nonce) signs nobody in",
+		async () => {
+			provider.mistakeNonce("of-another-sign-in");
+			await using window = await visit(browser, `${fleet.server.url}/#/hosts`);
+			const { page } = window;
+			await page.getByRole("button", { name: /^Sign in with/ }).click();
+			await page.getByText("belongs to another sign-in").waitFor();
+			expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+			await page.getByRole("button", { name: /^Sign in with/ }).click();
+			await rowOf(page, "edge-1").waitFor();
+			expect(provider.asked.at(-1)?.get("nonce")).toMatch(/^[A-Za-z0-9_-]{43}$/);
+		},
+		testMs,
+	);
+
+	test(
 		"A15: an answer of the issuer to a sign-in that was not begun in this window is refused, and its code is not used",
 		async () => {
 			const before = provider.traded();

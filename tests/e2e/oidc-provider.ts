@@ -9,13 +9,16 @@ export interface Provider extends AsyncDisposable {
 	readonly asked: readonly URLSearchParams[];
 	/** How often a code was traded for a token. */
 	readonly traded: () => number;
+	/** The next ID token has this nonce in place of the one that was asked for. */
+	mistakeNonce(nonce: string): void;
 }
 
 /** Starts one whose account has this role; every sign-in succeeds at once. */
 export async function startProvider(client: { readonly id: string; readonly audience: string; readonly role: string }): Promise<Provider> {
 	const { privateKey, publicKey } = await generateKeyPair("ES256");
 	const jwk = { ...(await exportJWK(publicKey)), kid: "the-key", alg: "ES256" };
-	const codes = new Map<string, { readonly challenge: string; readonly redirectUri: string }>();
+	const codes = new Map<string, { readonly challenge: string; readonly redirectUri: string; readonly nonce: string | null }>();
+	let mistaken: string | undefined;
 	const asked: URLSearchParams[] = [];
 	let traded = 0;
 	let issuer = "";
@@ -40,7 +43,7 @@ export async function startProvider(client: { readonly id: string; readonly audi
 				asked.push(url.searchParams);
 				const code = randomBytes(12).toString("hex");
 				const redirectUri = url.searchParams.get("redirect_uri") ?? "";
-				codes.set(code, { challenge: url.searchParams.get("code_challenge") ?? "", redirectUri });
+				codes.set(code, { challenge: url.searchParams.get("code_challenge") ?? "", redirectUri, nonce: url.searchParams.get("nonce") });
 				const back = new URL(redirectUri);
 				back.searchParams.set("code", code);
 				back.searchParams.set("state", url.searchParams.get("state") ?? "");
@@ -59,15 +62,22 @@ export async function startProvider(client: { readonly id: string; readonly audi
 					return reply(400, { error: "invalid_grant" });
 				}
 				traded += 1;
-				const token = await new SignJWT({ muster_role: client.role })
-					.setProtectedHeader({ alg: "ES256", kid: "the-key" })
-					.setIssuer(issuer)
-					.setAudience(client.audience)
-					.setSubject("alice@example.net")
-					.setIssuedAt()
-					.setExpirationTime("10 minutes")
-					.sign(privateKey);
-				return reply(200, { access_token: token, token_type: "Bearer" });
+				const sign = (audience: string, claims: Record<string, unknown>) =>
+					new SignJWT(claims)
+						.setProtectedHeader({ alg: "ES256", kid: "the-key" })
+						.setIssuer(issuer)
+						.setAudience(audience)
+						.setSubject("alice@example.net")
+						.setIssuedAt()
+						.setExpirationTime("10 minutes")
+						.sign(privateKey);
+				const nonce = mistaken ?? code.nonce;
+				mistaken = undefined;
+				return reply(200, {
+					access_token: await sign(client.audience, { muster_role: client.role }),
+					id_token: await sign(client.id, nonce === null ? {} : { nonce }),
+					token_type: "Bearer",
+				});
 			}
 			default:
 				return reply(404, { error: "not_found" });
@@ -82,6 +92,9 @@ export async function startProvider(client: { readonly id: string; readonly audi
 		issuer,
 		asked,
 		traded: () => traded,
+		mistakeNonce(nonce) {
+			mistaken = nonce;
+		},
 		async [Symbol.asyncDispose]() {
 			server.closeAllConnections();
 			await new Promise((resolve) => server.close(resolve));

@@ -3,7 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { hostsByIds } from "../../src/hosts/store.ts";
 import { deleteHost } from "../../src/hosts/onboarding.ts";
 import { nodesOf } from "../../src/mesh/nodes.ts";
+import { forgetEndedKeys, reapKeys } from "../../src/mesh/reaper.ts";
 import { meshWatch } from "../../src/mesh/watch.ts";
+import { deleteWorker, revokeWorker } from "../../src/workers/workers.ts";
 import { backends, usableKeys } from "../support/mesh/backends.ts";
 import { admin, hex, rowCount } from "../support/pipeline.ts";
 import { until } from "../support/until.ts";
@@ -60,6 +62,65 @@ describe.each(backends.filter(({ name }) => name.startsWith("fake")))("nodes on 
 		await reapedTo(stage, await usableKeys(stage.backend), stage.right);
 		expect(await listed()).not.toContain(gone.nodeId);
 		expect(await listed()).toContain(stays.nodeId);
+	});
+
+	test("H6: a revoked worker's node leaves the mesh, and its keys end with it; no other does", async () => {
+		const [gone, stays] = [await joined(), await joined()];
+		const before = await usableKeys(stage.backend);
+		await revokeWorker(stage.left.deps, admin, gone.workerId);
+		await reapedTo(stage, before);
+		expect(await listed()).not.toContain(gone.nodeId);
+		expect(await listed()).toContain(stays.nodeId);
+		// Its host stays, and goes when somebody says so.
+		expect(await rowCount(stage.database.db, "hosts", `id = '${gone.host.id}'`)).toBe(1);
+		await deleteWorker(stage.left.deps, admin, gone.workerId);
+	});
+
+	test("H6: a worker is revoked at once though Headscale is down; its node goes when that is back, by another server", async () => {
+		const { workerId, nodeId } = await joined();
+		await stage.gate.shut();
+		expect((await revokeWorker(stage.left.deps, admin, workerId)).state).toBe("REVOKED");
+		await reapKeys(stage.left.deps, stage.left.mesh);
+		await stage.gate.open();
+		expect(await listed()).toContain(nodeId);
+		await reapedTo(stage, await usableKeys(stage.backend), stage.right);
+		expect(await listed()).not.toContain(nodeId);
+	});
+
+	test("H6: a revoked worker that had not joined yet has no key that lets it in later", async () => {
+		const before = await usableKeys(stage.backend);
+		const { workerId } = letIn(await send(stage.left, inputFor(await newHost(stage))));
+		expect(await usableKeys(stage.backend)).toBe(before + 1);
+		await revokeWorker(stage.left.deps, admin, workerId);
+		await reapedTo(stage, before);
+	});
+
+	test("an ended key of a living host is forgotten in time, unless a node joined with it, or the mesh does not say", async () => {
+		const ended = () => rowCount(stage.database.db, "mesh_keys", "state = 'ended' and host_id is not null");
+		const before = await ended();
+		const replaced = async (join: boolean) => {
+			const host = await newHost(stage);
+			const input = inputFor(host);
+			const { mesh } = letIn(await send(stage.left, input));
+			if (join) stage.backend.join?.(mesh?.authKey ?? "", host.name);
+			letIn(await send(stage.left, input));
+		};
+		await replaced(true);
+		await replaced(false);
+		await until("both are ended", async () => {
+			await reapKeys(stage.left.deps, stage.left.mesh);
+			return (await ended()) === before + 2;
+		});
+		await forgetEndedKeys(stage.left.deps, stage.left.mesh);
+		expect(await ended()).toBe(before + 2);
+		await stage.database.db.sql`update mesh_keys set next_attempt_at = now() - interval '31 days' where state = 'ended'`;
+		await stage.gate.shut();
+		expect(await forgetEndedKeys(stage.left.deps, stage.left.mesh)).toBe(0);
+		await stage.gate.open();
+		expect(await forgetEndedKeys(stage.left.deps, stage.left.mesh)).toBe(before + 2);
+		expect(await ended()).toBe(1);
+		// Looked at again only after as long again.
+		expect(await forgetEndedKeys(stage.right.deps, stage.right.mesh)).toBe(0);
 	});
 
 	test("a machine that moved to another host keeps its node: it stays a member when the host it left is deleted, and goes with the new one", async () => {

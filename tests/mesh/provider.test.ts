@@ -1,19 +1,26 @@
 /** The mesh against every Headscale there is here: real binaries that TEST_HEADSCALE_BINARIES names, and the fake of the other versions. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type HeadscalePatience, openHeadscale } from "../../src/mesh/headscale.ts";
-import { MeshFault } from "../../src/mesh/port.ts";
+import { type KeyName, MeshFault, type MintedKey } from "../../src/mesh/port.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
 import { failureOf } from "../support/failure.ts";
 import { type FakeHeadscale, startFakeHeadscale } from "../support/fakes/headscale.ts";
+import { headscaleBinaries } from "../support/headscale.ts";
 import { type Backend, backends, keysOf, usableKeys } from "../support/mesh/backends.ts";
 import { type Gate, openGate } from "../support/mesh/gate.ts";
-import { realBinaries } from "../support/mesh/real.ts";
 
 const nothing = async () => {};
 let marks = 0;
+/** A key by its mark, or by what the mesh said of it. */
+const named = (key: { remoteId: string; createdAt: number | null } | null, mark = expiration()): KeyName => ({
+	remoteId: key?.remoteId ?? null,
+	remoteCreatedAt: key?.createdAt ?? null,
+	expiration: mark,
+	askedAt: Date.now(),
+});
 const expiration = () => `${new Date(Date.now() + 600_000).toISOString().slice(0, 19)}.${String(++marks).padStart(6, "0")}Z`;
 
 describe.each(backends)("the mesh on $name", ({ start }) => {
@@ -45,7 +52,7 @@ describe.each(backends)("the mesh on $name", ({ start }) => {
 		const seen = (await keysOf(backend)).find(({ id }) => id === key.remoteId);
 		expect(seen).toMatchObject({ usable: true, tags: ["tag:muster"] });
 		expect(seen?.endsInMs).toBeWithin(500_000, 601_000);
-		expect(await mesh.expire([{ remoteId: key.remoteId, expiration: expiration() }])).toEqual([true]);
+		expect(await mesh.expire([named(key)])).toEqual([true]);
 		expect((await keysOf(backend)).find(({ id }) => id === key.remoteId)?.usable).toBe(false);
 		await mesh.close();
 	});
@@ -58,24 +65,37 @@ describe.each(backends)("the mesh on $name", ({ start }) => {
 		gate.loseAnswer("cut");
 		expect(await failureOf(mesh.mint(mark, nothing))).toMatchObject({ name: "MeshFault", kind: "unavailable" });
 		expect(await usableKeys(backend)).toBe(before + 1);
-		expect(await mesh.expire([{ remoteId: null, expiration: mark }])).toEqual([true]);
+		expect(await mesh.expire([named(null, mark)])).toEqual([true]);
 		expect(await usableKeys(backend)).toBe(before);
 		expect((await keysOf(backend)).find(({ id }) => id === other.remoteId)?.usable).toBe(true);
 		await mesh.close();
 	});
 
+	test("H6: after Headscale got a new database, the key that has an old key's id now is not ended in its place", async () => {
+		const mesh = openMesh();
+		const old = named(await mesh.mint(expiration(), nothing));
+		const keys = await keysOf(backend);
+		await backend.renew();
+		const anew = openMesh();
+		const innocent: MintedKey[] = [];
+		while (!innocent.some(({ remoteId }) => remoteId === old.remoteId)) innocent.push(await anew.mint(expiration(), nothing));
+		expect(keys.map(({ id }) => id)).toContain(old.remoteId as never);
+		expect(await anew.expire([old])).toEqual([true]);
+		expect(await usableKeys(backend)).toBe(innocent.length);
+		await Promise.all([mesh.close(), anew.close()]);
+	});
+
 	test("a key that was never made is told as not found: it may still come", async () => {
 		const mesh = openMesh();
-		expect(await mesh.expire([{ remoteId: null, expiration: expiration() }])).toEqual([false]);
+		expect(await mesh.expire([named(null)])).toEqual([false]);
 		await mesh.close();
 	});
 
 	test("ending a key twice, or one that was never there, is done and no fault", async () => {
 		const mesh = openMesh();
-		const { remoteId } = await mesh.mint(expiration(), nothing);
-		const name = { remoteId, expiration: expiration() };
+		const name = named(await mesh.mint(expiration(), nothing));
 		expect(await mesh.expire([name])).toEqual([true]);
-		expect(await mesh.expire([name, { remoteId: "987654", expiration: expiration() }])).toEqual([true, true]);
+		expect(await mesh.expire([name, { ...name, remoteId: "987654" }])).toEqual([true, true]);
 		await mesh.close();
 	});
 
@@ -178,7 +198,7 @@ test("H6: a 404 of something before Headscale is no word of it: the key counts a
 	const tools = { clock: systemClock, log: silentLog, metrics: createMetrics({ process: false }) };
 	const mesh = openHeadscale({ url, publicUrl: url, apiKey: new Secret("an API key"), user: "muster", tags: [] }, tools);
 	try {
-		expect(await failureOf(mesh.expire([{ remoteId: "1", expiration: expiration() }]))).toMatchObject({ status: 404 });
+		expect(await failureOf(mesh.expire([named({ remoteId: "1", createdAt: null })]))).toMatchObject({ status: 404 });
 		expect(await failureOf(mesh.removeNode("1"))).toMatchObject({ status: 404 });
 	} finally {
 		await mesh.close();
@@ -186,7 +206,7 @@ test("H6: a 404 of something before Headscale is no word of it: the key counts a
 	}
 });
 
-test.skipIf(realBinaries.length < 2)("H7: the same suite ran against real Headscales of at least two versions", () => {
+test.skipIf(headscaleBinaries.length < 2)("H7: the same suite ran against real Headscales of at least two versions", () => {
 	expect(new Set(backends.map(({ name }) => name).filter((name) => name.startsWith("real"))).size).toBeGreaterThanOrEqual(2);
 });
 

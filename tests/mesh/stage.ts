@@ -31,18 +31,23 @@ export interface MeshStage {
 	readonly right: MeshServer;
 }
 
+function openMesh(backend: Backend, gate: Gate, tools: Parameters<typeof openHeadscale>[1]): RealMesh {
+	const { apiKey, user } = backend;
+	const config = { url: gate.url, publicUrl: "http://mesh.test", apiKey: new Secret(apiKey), user, tags: ["tag:muster"] };
+	// Failures are what is tested: the breaker, which has tests of its own, stays out of it.
+	return openHeadscale(config, tools, { mintMs: 2_000, failures: 1_000_000 });
+}
+
+/** The mesh as a server sees it that starts now: with the API key that it has now. */
+export function meshTo({ backend, gate, left }: MeshStage): AsyncDisposable & { readonly mesh: RealMesh } {
+	const mesh = openMesh(backend, gate, left.deps);
+	return { mesh, [Symbol.asyncDispose]: () => mesh.close() };
+}
+
 async function openServer(url: string, backend: Backend, gate: Gate): Promise<MeshServer> {
 	const opened: { mesh?: RealMesh } = {};
-	const config = {
-		url: gate.url,
-		publicUrl: "http://mesh.test",
-		apiKey: new Secret(backend.apiKey),
-		user: backend.user,
-		tags: ["tag:muster"],
-	};
 	const pipeline = await openPipeline(url, (tools) => {
-		// Failures are what is tested: the breaker, which has tests of its own, stays out of it.
-		opened.mesh = openHeadscale(config, tools, { mintMs: 2_000, failures: 1_000_000 });
+		opened.mesh = openMesh(backend, gate, tools);
 		return opened.mesh;
 	});
 	if (opened.mesh === undefined) throw new Error("The mesh was not opened");

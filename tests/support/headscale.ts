@@ -1,6 +1,7 @@
 /** A real Headscale with its own relay, in a directory and on ports of its own. What the versions' command lines differ in is settled here. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -48,14 +49,42 @@ export class TestHeadscale implements AsyncDisposable {
 		await writeFile(join(dir, "config.yaml"), configFor(dir, options));
 		const headscale = new TestHeadscale(options, dir);
 		try {
-			await headscale.serve();
-			await headscale.#cli("users", "create", user);
-			headscale.apiKey = (await headscale.#cli("apikeys", "create", "--expiration", "1d")).trim().split("\n").at(-1) ?? "";
+			await headscale.#begin();
 			return headscale;
 		} catch (error) {
 			await headscale[Symbol.asyncDispose]();
 			throw error;
 		}
+	}
+
+	/** Starts one on this machine, at a free port, and waits until it answers there. */
+	static async startHere(binary: string): Promise<TestHeadscale> {
+		const headscale = await TestHeadscale.start({ binary, address: "127.0.0.1", port: await freePort() });
+		await headscale.#answers();
+		return headscale;
+	}
+
+	/** A new database in the place of the old one: no key and no node, ids begin anew, and so does the API key. Only of one that was started here. */
+	async renew(): Promise<void> {
+		await this.halt();
+		for (const file of ["db.sqlite", "db.sqlite-wal", "db.sqlite-shm"]) await rm(join(this.#dir, file), { force: true });
+		await this.#begin();
+		await this.#answers();
+	}
+
+	async #begin(): Promise<void> {
+		await this.serve();
+		await this.#cli("users", "create", user);
+		this.apiKey = (await this.#cli("apikeys", "create", "--expiration", "1d")).trim().split("\n").at(-1) ?? "";
+	}
+
+	async #answers(): Promise<void> {
+		await until(`${this.url} answers`, () =>
+			fetch(`${this.url}/health`).then(
+				(reply) => reply.ok,
+				() => false,
+			),
+		);
 	}
 
 	/** Starts it, at first or again after `halt`, and waits until it is well. */
@@ -112,6 +141,16 @@ export class TestHeadscale implements AsyncDisposable {
 	async #cli(...args: readonly string[]): Promise<string> {
 		return (await run(this.#options.binary, ["-c", join(this.#dir, "config.yaml"), ...args])).stdout;
 	}
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+	const server = createServer();
+	const port = await new Promise<number>((resolve) => {
+		server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
+	});
+	await new Promise((resolve) => server.close(resolve));
+	return port;
 }
 
 /** The command line goes by the socket, so it needs no network. The other ports are free ones: nobody asks there. */

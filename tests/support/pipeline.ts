@@ -19,6 +19,7 @@ import { systemRandom } from "../../src/lib/random.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { noMesh } from "../../src/mesh/none.ts";
 import type { Mesh } from "../../src/mesh/port.ts";
+import { withAfterCommit } from "../../src/metrics/after-commit.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
 import { fingerprint, mintToken, sha256 } from "../../src/protocol/token.ts";
 import { createSite } from "../../src/sites/sites.ts";
@@ -48,7 +49,7 @@ export async function openPipeline(
 	};
 	const log: Log = { debug: line, info: line, warn: line, error: line };
 	const metrics = createMetrics({ process: false });
-	const db = openDb({ url: new Secret(url), directUrl: new Secret(url), log });
+	const db = withAfterCommit(openDb({ url: new Secret(url), directUrl: new Secret(url), log }));
 	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics, processId: randomUUID() });
 	const mesh = openMesh({ clock: systemClock, log, metrics });
 	const deps: Deps = {

@@ -1,42 +1,10 @@
 /** Stacks for tests, told by what is particular about them. */
 import type { StackModel, StackNetwork, StackService, StackVolume } from "../../src/engine/stack-model.ts";
+import { plainService } from "../../src/stacks/compose-service.ts";
 
 /** A service with one container of the image `app`, on the project's default network. */
 export function service(name: string, its: Partial<StackService> = {}): StackService {
-	return {
-		name,
-		image: "app",
-		pull: "missing",
-		replicas: 1,
-		containerName: null,
-		command: null,
-		entrypoint: null,
-		environment: {},
-		ports: [],
-		expose: [],
-		mounts: [],
-		networks: [{ key: "default", aliases: [], ipv4Address: null }],
-		networkMode: null,
-		restart: { name: "no", retries: 0 },
-		dependsOn: [],
-		healthcheck: null,
-		labels: {},
-		user: null,
-		workingDir: null,
-		hostname: null,
-		extraHosts: [],
-		stopSignal: null,
-		stopGraceSeconds: null,
-		readOnly: false,
-		privileged: false,
-		init: null,
-		tty: false,
-		stdinOpen: false,
-		capAdd: [],
-		capDrop: [],
-		tmpfs: {},
-		...its,
-	};
+	return { ...plainService, name, image: "app", networks: [{ key: "default", aliases: [], ipv4Address: null }], ...its };
 }
 
 /** A network of the project `shop`. */

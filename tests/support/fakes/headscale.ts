@@ -15,6 +15,7 @@ interface Key {
 	readonly userId: string | null;
 	expiration: string;
 	used: boolean;
+	readonly createdAt: string;
 	readonly aclTags: readonly string[];
 }
 
@@ -33,6 +34,8 @@ export interface FakeHeadscale {
 	join(key: string, name: string): { readonly nodeId: string; readonly address: string };
 	/** Every body that was posted, by path. */
 	readonly posted: readonly { readonly path: string; readonly body: Readonly<Record<string, unknown>> }[];
+	/** A new database in the place of the old one: no key and no node, and ids begin anew. */
+	renew(): Promise<void>;
 	stop(): Promise<void>;
 }
 
@@ -74,7 +77,7 @@ export async function startFakeHeadscale(version: FakeVersion): Promise<FakeHead
 		ephemeral: false,
 		used: key.used,
 		expiration: key.expiration,
-		createdAt: new Date().toISOString(),
+		createdAt: key.createdAt,
 		aclTags: key.aclTags,
 	});
 	const shownNode = (node: Node) => ({
@@ -102,7 +105,15 @@ export async function startFakeHeadscale(version: FakeVersion): Promise<FakeHead
 			minor >= 28 ? `hskey-auth-${randomBytes(6).toString("hex")}-${randomBytes(32).toString("hex")}` : randomBytes(24).toString("hex");
 		// The trap: without an expiration the zero time is stored, and the key has expired before its first use.
 		const expiration = typeof body["expiration"] === "string" ? body["expiration"] : zeroTime;
-		const key = { id: String(++ids), key: text, userId: owner, expiration, used: false, aclTags };
+		const key = {
+			id: String(++ids),
+			key: text,
+			userId: owner,
+			expiration,
+			used: false,
+			createdAt: `${new Date().toISOString().slice(0, -1)}123456Z`,
+			aclTags,
+		};
 		keys.push(key);
 		return { preAuthKey: shown(key, false) };
 	}
@@ -192,6 +203,9 @@ export async function startFakeHeadscale(version: FakeVersion): Promise<FakeHead
 			const node = { id: String(++ids), name, addresses: [`100.64.0.${nodes.length + 1}`], key };
 			nodes.push(node);
 			return { nodeId: node.id, address: node.addresses[0] ?? "" };
+		},
+		async renew() {
+			[keys.length, nodes.length, ids] = [0, 0, 0];
 		},
 		async stop() {
 			server.closeAllConnections();

@@ -1,7 +1,6 @@
 /** Every Headscale the mesh's tests run against: the real ones that the environment names, and the fake of the other versions. */
-import { basename, dirname } from "node:path";
 import { type FakeHeadscale, fakeVersions, startFakeHeadscale } from "../fakes/headscale.ts";
-import { realBinaries, startHeadscale } from "./real.ts";
+import { headscaleBinaries, TestHeadscale } from "../headscale.ts";
 
 export interface Backend {
 	readonly url: string;
@@ -9,6 +8,8 @@ export interface Backend {
 	readonly user: string;
 	/** Only of the fake: what a machine does with a key. */
 	readonly join?: FakeHeadscale["join"];
+	/** Gives it a new database: nothing in it, ids begin anew, and `apiKey` may be another. */
+	renew(): Promise<void>;
 	stop(): Promise<void>;
 }
 
@@ -18,9 +19,22 @@ export interface BackendKind {
 }
 
 export const backends: readonly BackendKind[] = [
-	...realBinaries.map((path) => ({ name: `real ${basename(dirname(path))}`, start: () => startHeadscale(path) })),
+	...headscaleBinaries.map(({ path, name }) => ({ name: `real ${name}`, start: () => startReal(path) })),
 	...fakeVersions.map((version) => ({ name: `fake ${version}`, start: () => startFakeHeadscale(version) })),
 ];
+
+async function startReal(binary: string): Promise<Backend> {
+	const headscale = await TestHeadscale.startHere(binary);
+	return {
+		url: headscale.url,
+		user: headscale.user,
+		get apiKey() {
+			return headscale.apiKey;
+		},
+		renew: () => headscale.renew(),
+		stop: () => headscale[Symbol.asyncDispose](),
+	};
+}
 
 export interface SeenKey {
 	readonly id: string;

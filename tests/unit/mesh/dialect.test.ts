@@ -12,7 +12,7 @@ import {
 
 const user = { id: "12", name: "muster" };
 const expiration = "2026-11-21T05:00:00.123456Z";
-const key = { id: "3", key: "the key", expiration };
+const key = { id: "3", createdAt: null, key: "the key", expiration };
 
 describe("the dialect of a version (H7)", () => {
 	test.each([

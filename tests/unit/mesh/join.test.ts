@@ -5,7 +5,15 @@ import type { MeshNode } from "../../../src/mesh/port.ts";
 import type { HostReport } from "../../../src/mesh/report-store.ts";
 
 function node(id: string, change: Partial<MeshNode> = {}): MeshNode {
-	return { id, name: `node-${id}`, addresses: [`100.64.0.${id}`], online: true, lastSeenAt: null, keyId: `k${id}`, ...change };
+	return {
+		id,
+		name: `node-${id}`,
+		addresses: [`100.64.0.${id}`],
+		online: true,
+		lastSeenAt: null,
+		key: { id: `k${id}`, createdAt: null, expiration: null },
+		...change,
+	};
 }
 
 function report(hostId: string, change: Partial<HostReport> = {}): HostReport {
@@ -33,13 +41,13 @@ describe("nodes as both sides see them (H17)", () => {
 			["1 a BOTH"],
 		],
 		["joined with the host's key, and never reported", [node("1")], [], { k1: "a" }, ["1 a MESH_ONLY"]],
-		["of nobody's key", [node("1", { keyId: null })], [], {}, ["1 - MESH_ONLY"]],
+		["of nobody's key", [node("1", { key: null })], [], {}, ["1 - MESH_ONLY"]],
 		["reported only", [], [report("a")], {}, ["- a REPORTED_ONLY"]],
-		["without a key, by its name", [node("1", { keyId: null })], [report("a", { nodeName: "node-1" })], {}, ["1 a BOTH differ"]],
-		["without a key, by its address", [node("1", { keyId: null })], [report("a", { addresses: ["100.64.0.1"] })], {}, ["1 a BOTH"]],
+		["without a key, by its name", [node("1", { key: null })], [report("a", { nodeName: "node-1" })], {}, ["1 a BOTH differ"]],
+		["without a key, by its address", [node("1", { key: null })], [report("a", { addresses: ["100.64.0.1"] })], {}, ["1 a BOTH"]],
 		[
 			"the name decides before the address",
-			[node("1", { keyId: null })],
+			[node("1", { key: null })],
 			[report("a", { addresses: ["100.64.0.1"] }), report("b", { nodeName: "node-1" })],
 			{},
 			["- a REPORTED_ONLY", "1 b BOTH differ"],
@@ -65,7 +73,7 @@ describe("nodes as both sides see them (H17)", () => {
 
 	test("without guessing, nothing but the key joins: what another tenant's worker says shows it no node (S10)", () => {
 		const reports = [report("a", { nodeName: "node-1", addresses: ["100.64.0.1"] })];
-		expect(told([node("1", { keyId: null })], reports, {}, false)).toEqual(["- a REPORTED_ONLY", "1 - MESH_ONLY"]);
+		expect(told([node("1", { key: null })], reports, {}, false)).toEqual(["- a REPORTED_ONLY", "1 - MESH_ONLY"]);
 	});
 
 	test("pages follow each other without gap or repetition, from either end", () => {

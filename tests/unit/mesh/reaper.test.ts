@@ -9,7 +9,9 @@ const dead = "2026-11-21T04:58:00.000001Z";
 const unheld: ClaimedKey = {
 	id: "mkey_1",
 	remoteId: "1",
+	remoteCreatedAt: now,
 	expiration: alive,
+	askedAt: now,
 	attempts: 1,
 	wasHeld: false,
 	hostGone: false,

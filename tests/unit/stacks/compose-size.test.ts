@@ -15,6 +15,11 @@ describe("H12: what a compose file comes to is bounded, however short it is", ()
 		expect(read(file(`${key}: [1-1024]`)).services).toHaveLength(1);
 	});
 
+	test("among ten thousand keys the one that is there twice is found", () => {
+		const keys = Array.from({ length: 10_000 }, (_, index) => `k${index}: 1`);
+		expect(wrongs([...keys, "k17: 2"].join("\n"))).toEqual(["line 10001, column 1 is no YAML that can be read: Map keys must be unique"]);
+	});
+
 	test("more services than a stack may have are counted before they are read", () => {
 		const many = Array.from({ length: 101 }, (_, index) => `  s${index}: { nonsense: 1 }`).join("\n");
 		expect(wrongs(`services:\n${many}`)).toEqual(["services has more than 100 services: make it several stacks"]);

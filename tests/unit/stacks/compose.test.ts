@@ -238,6 +238,7 @@ const refused: readonly (readonly [string, string, string, string?])[] = [
 	],
 	["a tag", "command: !reset x", "line 4, column 14 is no YAML that can be read: Unresolved tag: !reset"],
 	["a key twice", "scale: 1\nscale: 2", "line 5, column 5 is no YAML that can be read: Map keys must be unique"],
+	["a key twice in braces", "labels: { a: x, b: y, 'a': z }", "line 4, column 27 is no YAML that can be read: Map keys must be unique"],
 	["a key that is a list", "? [a]\n: 1", "services.web has the key a, which is no text: quote it"],
 ];
 
