@@ -21,7 +21,7 @@ export interface KnownDocuments {
 	inBody(text: string): KnownRequest | undefined;
 	/** The operation in a payload; undefined as above. */
 	inPayload(payload: Payload): KnownRequest | undefined;
-	/** What graphql-js needs to run it; the context says that it is known, so that nobody measures it anew. */
+	/** What graphql-js needs to run it. The context is this operation's own; it is made to say that the document is known, so that nobody measures it anew. */
 	argsOf(known: KnownRequest, context: object): ExecutionArgs;
 	/**
 	 * Runs it by graphql-js, with the same schema and resolvers as every other operation. A result without data was refused before any
@@ -61,7 +61,7 @@ export function knownDocuments(schema: GraphQLSchema, texts: readonly string[]):
 		argsOf: ({ document, variables }, context) => ({
 			schema,
 			document,
-			contextValue: { ...context, isKnown: true },
+			contextValue: Object.assign(context, { isKnown: true }),
 			variableValues: variables ?? null,
 		}),
 		execute: async (args) => execute(args),
