@@ -6,6 +6,7 @@ import { whole } from "../lib/figures.ts";
 import { href, route, setParams } from "../lib/route.ts";
 import { auditQuery } from "../operations/audit.ts";
 import { Ago, Empty, Head, Problem } from "../parts/bits.tsx";
+import { TableHead } from "../parts/table.tsx";
 
 /** Who did what to what, and when. */
 export function Audit() {
@@ -30,15 +31,7 @@ export function Audit() {
 			) : (
 				<div class="scroll">
 					<table class="audit">
-						<thead>
-							<tr>
-								<th scope="col">When</th>
-								<th scope="col">Who</th>
-								<th scope="col">Did what</th>
-								<th scope="col">To what</th>
-								<th scope="col">More</th>
-							</tr>
-						</thead>
+						<TableHead titles={["When", "Who", "Did what", "To what", "More"]} />
 						<tbody>
 							{more.nodes.map((entry) => (
 								<tr key={entry.id}>

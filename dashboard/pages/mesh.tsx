@@ -10,6 +10,7 @@ import { alertSubscription } from "../operations/alerts.ts";
 import { meshNodesQuery, meshQuery } from "../operations/mesh.ts";
 import { Ago, Choice, Empty, Head, Panel, Problem } from "../parts/bits.tsx";
 import { OnMesh } from "../parts/mesh.tsx";
+import { TableHead } from "../parts/table.tsx";
 
 type Provider = ResultOf<typeof meshQuery>["mesh"];
 
@@ -112,15 +113,7 @@ function Nodes({ list }: { readonly list: readonly MeshNode[] }) {
 	return (
 		<div class="scroll" tabIndex={0} role="group" aria-label="Nodes">
 			<table class="nodes">
-				<thead>
-					<tr>
-						{["Node", "Host", "Mesh sees it", "Last seen", "Addresses", "Its worker says"].map((title) => (
-							<th key={title} scope="col">
-								{title}
-							</th>
-						))}
-					</tr>
-				</thead>
+				<TableHead titles={["Node", "Host", "Mesh sees it", "Last seen", "Addresses", "Its worker says"]} />
 				<tbody>
 					{list.map((node) => (
 						<tr key={`${node.nodeId} ${node.host?.id}`}>

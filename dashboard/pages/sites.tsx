@@ -11,6 +11,7 @@ import { enrollmentKeysQuery, keyWorkersQuery, revokeKeyMutation, sitesQuery } f
 import { Ago, Empty, Head, Panel, Problem } from "../parts/bits.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { MakeKey, NewSite, RotateKey } from "../parts/site-forms.tsx";
+import { TableHead } from "../parts/table.tsx";
 
 type Site = ResultOf<typeof sitesQuery>["sites"]["nodes"][number];
 type SiteKey = NonNullable<Site["key"]>;
@@ -84,16 +85,7 @@ function SiteCard({ site, changed }: { readonly site: Site; readonly changed: ()
 			) : (
 				<div class="scroll">
 					<table class="keys">
-						<thead>
-							<tr>
-								<th scope="col">Key</th>
-								<th scope="col">Made</th>
-								<th scope="col">Uses</th>
-								<th scope="col">Last use</th>
-								<th scope="col">Life</th>
-								<th scope="col">Who came in with it</th>
-							</tr>
-						</thead>
+						<TableHead titles={["Key", "Made", "Uses", "Last use", "Life", "Who came in with it"]} />
 						<tbody>
 							<KeyRow siteKey={site.key} active />
 							{former.map((key) => (
@@ -193,19 +185,7 @@ function EnrollmentKeys({ list, changed }: { readonly list: readonly EnrollmentK
 			) : (
 				<div class="scroll">
 					<table class="keys">
-						<thead>
-							<tr>
-								<th scope="col">Name</th>
-								<th scope="col">Hint</th>
-								<th scope="col">Site</th>
-								<th scope="col">Uses</th>
-								<th scope="col">Last use</th>
-								<th scope="col">Life</th>
-								<th scope="col">
-									<span class="sr">Actions</span>
-								</th>
-							</tr>
-						</thead>
+						<TableHead titles={["Name", "Hint", "Site", "Uses", "Last use", "Life"]} hasActions />
 						<tbody>
 							{list.map((key) => (
 								<tr key={key.id} class={lifeOf(key) === undefined ? "" : "former"}>

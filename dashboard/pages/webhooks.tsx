@@ -9,6 +9,7 @@ import { alertSubscription } from "../operations/alerts.ts";
 import { deleteWebhookMutation, testWebhookMutation, webhooksQuery } from "../operations/webhooks.ts";
 import { Ago, Empty, Head, Panel, Problem } from "../parts/bits.tsx";
 import { Confirm } from "../parts/dialog.tsx";
+import { TableHead } from "../parts/table.tsx";
 import { NewWebhook } from "../parts/webhook-form.tsx";
 
 type Webhook = ResultOf<typeof webhooksQuery>["webhooks"]["nodes"][number];
@@ -129,15 +130,7 @@ function Deliveries({ list }: { readonly list: readonly Delivery[] }) {
 	return (
 		<div class="scroll" tabIndex={0} role="group" aria-label="Deliveries">
 			<table class="deliveries">
-				<thead>
-					<tr>
-						{["Sent", "What", "State", "Answer", "Attempts"].map((title) => (
-							<th key={title} scope="col">
-								{title}
-							</th>
-						))}
-					</tr>
-				</thead>
+				<TableHead titles={["Sent", "What", "State", "Answer", "Attempts"]} />
 				<tbody>
 					{list.map(({ id, type, state, attempts, createdAt, nextAttemptAt, lastStatus, lastError }) => (
 						<tr key={id}>

@@ -18,6 +18,7 @@ import { Ago, Empty, Panel, Problem } from "./bits.tsx";
 import { Confirm } from "./dialog.tsx";
 import { Exec, Logs } from "./output.tsx";
 import { Sparkline } from "./sparkline.tsx";
+import { TableHead } from "./table.tsx";
 
 type Found = NonNullable<ResultOf<typeof containersQuery>["host"]>;
 type Container = Found["containers"][number];
@@ -54,18 +55,7 @@ export function Containers({ hostId, isFused }: { readonly hostId: string; reado
 			{containers.length === 0 ? null : (
 				<div class="scroll">
 					<table class="containers">
-						<thead>
-							<tr>
-								{["Name", "State", "Image", "CPU", "Memory", "Ports"].map((title) => (
-									<th key={title} scope="col">
-										{title}
-									</th>
-								))}
-								<th scope="col">
-									<span class="sr">Actions</span>
-								</th>
-							</tr>
-						</thead>
+						<TableHead titles={["Name", "State", "Image", "CPU", "Memory", "Ports"]} hasActions />
 						<tbody>
 							{containers.map((container) => (
 								<Line

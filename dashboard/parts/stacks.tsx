@@ -10,6 +10,7 @@ import { commandsSubscription, hostEventSubscription } from "../operations/conta
 import { composeQuery, stacksQuery } from "../operations/stacks.ts";
 import { Ago, Empty, Panel, Problem } from "./bits.tsx";
 import { Deploy, Progress, Redeploy, RemoveStack, Scale } from "./stack-forms.tsx";
+import { TableHead } from "./table.tsx";
 
 export type Stack = NonNullable<ResultOf<typeof stacksQuery>["host"]>["stacks"][number];
 type Service = Stack["services"][number];
@@ -107,16 +108,7 @@ function StackCard({
 			{stack.error === null ? null : <p class="failure">{stack.error}</p>}
 			<div class="scroll">
 				<table class="services">
-					<thead>
-						<tr>
-							<th scope="col">Service</th>
-							<th scope="col">Image</th>
-							<th scope="col">Running</th>
-							<th scope="col">
-								<span class="sr">Actions</span>
-							</th>
-						</tr>
-					</thead>
+					<TableHead titles={["Service", "Image", "Running"]} hasActions />
 					<tbody>
 						{services.map((service) => (
 							<tr key={service.name}>

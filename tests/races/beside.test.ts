@@ -1,18 +1,11 @@
 /** Batches on one key run beside each other where its uses are without end (G7): what that must not lose, and what it must give. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type TestDatabase, testDatabase } from "../support/db.ts";
-import { enrollInput, hex, holding, lockWaiters, newSite, openPipeline, type Pipeline, rowCount } from "../support/pipeline.ts";
+import { describe, expect, test } from "bun:test";
+import { enrollInput, hex, holding, lockWaiters, newSite, rowCount } from "../support/pipeline.ts";
+import { type TwoServers, twoServers } from "../support/two-servers.ts";
 
-let database: TestDatabase;
-let left: Pipeline;
-let right: Pipeline;
-beforeAll(async () => {
-	database = await testDatabase();
-	[left, right] = await Promise.all([openPipeline(database.url), openPipeline(database.url)]);
-});
-afterAll(async () => {
-	await Promise.all([left.close(), right.close()]);
-	await database.drop();
+let { database, left, right } = {} as TwoServers;
+twoServers((opened) => {
+	({ database, left, right } = opened);
 });
 
 /** Keeps whoever writes the answer of this enrollment id waiting, after its verdict and before its commit. */

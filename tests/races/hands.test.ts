@@ -1,5 +1,5 @@
 /** Workers, hosts and uids that change hands while somebody else looks at them: found by a review, each reproduced before it was mended. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createAuthenticator } from "../../src/auth/authenticate.ts";
 import { configureAutoEnrollment } from "../../src/auto-enrollment/auto-enrollment.ts";
 import type { EnrollResult } from "../../src/enrollment/result.ts";
@@ -12,29 +12,12 @@ import { generateReplyKey } from "../../src/protocol/seal.ts";
 import { createSite } from "../../src/sites/sites.ts";
 import { resolveCollision } from "../../src/workers/collision.ts";
 import { deleteWorker } from "../../src/workers/workers.ts";
-import { type TestDatabase, testDatabase } from "../support/db.ts";
-import {
-	admin,
-	hex,
-	holding,
-	lockWaiters,
-	newEnrollmentKey,
-	newSite,
-	openPipeline,
-	type Pipeline,
-	sharedSecret,
-} from "../support/pipeline.ts";
+import { admin, hex, holding, lockWaiters, newEnrollmentKey, newSite, type Pipeline, sharedSecret } from "../support/pipeline.ts";
+import { type TwoServers, twoServers } from "../support/two-servers.ts";
 
-let database: TestDatabase;
-let left: Pipeline;
-let right: Pipeline;
-beforeAll(async () => {
-	database = await testDatabase();
-	[left, right] = await Promise.all([openPipeline(database.url), openPipeline(database.url)]);
-});
-afterAll(async () => {
-	await Promise.all([left.close(), right.close()]);
-	await database.drop();
+let { database, left, right } = {} as TwoServers;
+twoServers((opened) => {
+	({ database, left, right } = opened);
 });
 
 interface Facts {

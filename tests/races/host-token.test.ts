@@ -1,21 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createAuthenticator } from "../../src/auth/authenticate.ts";
 import type { EnrollResult } from "../../src/enrollment/result.ts";
 import { createHost, deleteHost, regenerateHostToken } from "../../src/hosts/onboarding.ts";
-import { type TestDatabase, testDatabase } from "../support/db.ts";
 import { failureOf } from "../support/failure.ts";
-import { admin, enrollInput, hex, holding, lockWaiters, openPipeline, type Pipeline, rowCount, sharedSecret } from "../support/pipeline.ts";
+import { admin, enrollInput, hex, holding, lockWaiters, rowCount, sharedSecret } from "../support/pipeline.ts";
+import { type TwoServers, twoServers } from "../support/two-servers.ts";
 
-let database: TestDatabase;
-let left: Pipeline;
-let right: Pipeline;
-beforeAll(async () => {
-	database = await testDatabase();
-	[left, right] = await Promise.all([openPipeline(database.url), openPipeline(database.url)]);
-});
-afterAll(async () => {
-	await Promise.all([left.close(), right.close()]);
-	await database.drop();
+let { database, left, right } = {} as TwoServers;
+twoServers((opened) => {
+	({ database, left, right } = opened);
 });
 
 interface Waiting {

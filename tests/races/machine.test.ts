@@ -1,28 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { EnrollResult } from "../../src/enrollment/result.ts";
-import { type TestDatabase, testDatabase } from "../support/db.ts";
-import {
-	enrollInput,
-	hex,
-	holding,
-	lockWaiters,
-	newEnrollmentKey,
-	newSite,
-	openPipeline,
-	type Pipeline,
-	rowCount,
-} from "../support/pipeline.ts";
+import { enrollInput, hex, holding, lockWaiters, newEnrollmentKey, newSite, rowCount } from "../support/pipeline.ts";
+import { type TwoServers, twoServers } from "../support/two-servers.ts";
 
-let database: TestDatabase;
-let left: Pipeline;
-let right: Pipeline;
-beforeAll(async () => {
-	database = await testDatabase();
-	[left, right] = await Promise.all([openPipeline(database.url), openPipeline(database.url)]);
-});
-afterAll(async () => {
-	await Promise.all([left.close(), right.close()]);
-	await database.drop();
+let { database, left, right } = {} as TwoServers;
+twoServers((opened) => {
+	({ database, left, right } = opened);
 });
 
 /** Two enrollments on two servers that have both decided before either has written its worker. */

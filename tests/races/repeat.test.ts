@@ -1,19 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { generateReplyKey, open } from "../../src/protocol/seal.ts";
 import { parseToken } from "../../src/protocol/token.ts";
-import { type TestDatabase, testDatabase } from "../support/db.ts";
-import { enrollInput, hex, newSite, openPipeline, type Pipeline, rowCount } from "../support/pipeline.ts";
+import { enrollInput, hex, newSite, rowCount } from "../support/pipeline.ts";
+import { type TwoServers, twoServers } from "../support/two-servers.ts";
 
-let database: TestDatabase;
-let left: Pipeline;
-let right: Pipeline;
-beforeAll(async () => {
-	database = await testDatabase();
-	[left, right] = await Promise.all([openPipeline(database.url), openPipeline(database.url)]);
-});
-afterAll(async () => {
-	await Promise.all([left.close(), right.close()]);
-	await database.drop();
+let { database, left, right } = {} as TwoServers;
+twoServers((opened) => {
+	({ database, left, right } = opened);
 });
 
 /** The same request fifty times at once, spread over both servers; all are admitted. */

@@ -1,18 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { deleteWorker, revokeWorker } from "../../src/workers/workers.ts";
-import { type TestDatabase, testDatabase } from "../support/db.ts";
-import { admin, enrollInput, hex, holding, lockWaiters, newSite, openPipeline, type Pipeline, rowCount } from "../support/pipeline.ts";
+import { admin, enrollInput, hex, holding, lockWaiters, newSite, rowCount } from "../support/pipeline.ts";
+import { type TwoServers, twoServers } from "../support/two-servers.ts";
 
-let database: TestDatabase;
-let left: Pipeline;
-let right: Pipeline;
-beforeAll(async () => {
-	database = await testDatabase();
-	[left, right] = await Promise.all([openPipeline(database.url), openPipeline(database.url)]);
-});
-afterAll(async () => {
-	await Promise.all([left.close(), right.close()]);
-	await database.drop();
+let { database, left, right } = {} as TwoServers;
+twoServers((opened) => {
+	({ database, left, right } = opened);
 });
 
 /** An enrolled machine enrolls again on one server while an operator acts on its worker on the other, in the order in which they queue for its row. */

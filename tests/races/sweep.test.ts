@@ -1,30 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { WorkerPrincipal } from "../../src/auth/principal.ts";
 import { sweepStaleHosts } from "../../src/hosts/hosts.ts";
-import { type TestDatabase, testDatabase } from "../support/db.ts";
-import {
-	admin,
-	enrollInput,
-	holding,
-	lockWaiters,
-	newSite,
-	openPipeline,
-	type Pipeline,
-	rowCount,
-	staleSeconds,
-} from "../support/pipeline.ts";
+import { admin, enrollInput, holding, lockWaiters, newSite, type Pipeline, rowCount, staleSeconds } from "../support/pipeline.ts";
+import { type TwoServers, twoServers } from "../support/two-servers.ts";
 import { until } from "../support/until.ts";
 
-let database: TestDatabase;
-let left: Pipeline;
-let right: Pipeline;
-beforeAll(async () => {
-	database = await testDatabase();
-	[left, right] = await Promise.all([openPipeline(database.url), openPipeline(database.url)]);
-});
-afterAll(async () => {
-	await Promise.all([left.close(), right.close()]);
-	await database.drop();
+let { database, left, right } = {} as TwoServers;
+twoServers((opened) => {
+	({ database, left, right } = opened);
 });
 
 /** A worker whose host has not been heard for longer than it may. */
