@@ -196,12 +196,13 @@ export async function holding(db: Db, lock: string, end: "commit" | "rollback" =
 	};
 }
 
-/** Waits until this many connections of the database wait for a lock. */
-export async function lockWaiters(db: Db, count: number): Promise<void> {
-	await until(`${count} connection(s) wait for a lock`, async () => {
+/** Waits until this many connections of the database wait for a lock, exactly or at least. */
+export async function lockWaiters(db: Db, count: number, or: "exactly" | "or more" = "exactly"): Promise<void> {
+	await until(`${count} connection(s) ${or} wait for a lock`, async () => {
 		const rows = await db.sql`
 			select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-		return rows[0]?.["waiting"] === count;
+		const waiting = Number(rows[0]?.["waiting"]);
+		return or === "exactly" ? waiting === count : waiting >= count;
 	});
 }
 

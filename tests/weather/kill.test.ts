@@ -62,7 +62,8 @@ async function struck(clients: readonly Client[], moment: Moment, some: number, 
 		bursts.push(burst([victim, ...servers.filter((server) => server !== victim)], early.slice(0, 1)));
 		await hold.reached();
 		bursts.push(burst(servers, early.slice(1)));
-		await lockWaiters(db, hold.queued);
+		// A server may have a second batch that queues beside its first.
+		await lockWaiters(db, hold.queued, "or more");
 		await hold.loosen();
 		await blow();
 		await hold.release();
@@ -79,7 +80,7 @@ async function struck(clients: readonly Client[], moment: Moment, some: number, 
 interface Hold {
 	/** Resolves once one stands there. */
 	reached(): Promise<unknown>;
-	/** How many wait for a lock when every server stands somewhere. */
+	/** How many wait for a lock at least when every server stands somewhere. */
 	readonly queued: number;
 	/** The last that needs this PostgreSQL alive. */
 	loosen(): Promise<unknown>;
