@@ -13,6 +13,9 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFormat = "text" | "json";
 
 const levels: Record<LogLevel, LibraryLevel> = { debug: "debug", info: "info", warn: "warning", error: "error" };
+const ranks = Object.keys(levels);
+/** The level of the process's log as it was opened last: it holds for every `Log` that was handed out, as the library's own does. */
+let lowest = 0;
 const secretName = /secret|password|token|apikey|api_key|authorization|^mac$/i;
 
 /**
@@ -31,10 +34,14 @@ export function openLog(options: { readonly level: LogLevel; readonly format: Lo
 		],
 	});
 	const logger = getLogger(["muster"]);
-	const lowest = Object.keys(levels).indexOf(options.level);
+	lowest = ranks.indexOf(options.level);
 	/** What is below the level costs nothing. */
-	const from = (level: LogLevel, say: (event: string, fields: Record<string, unknown>) => void): Log[LogLevel] =>
-		Object.keys(levels).indexOf(level) < lowest ? () => {} : (event, fields) => say(event, redact(fields));
+	const from = (level: LogLevel, say: (event: string, fields: Record<string, unknown>) => void): Log[LogLevel] => {
+		const rank = ranks.indexOf(level);
+		return (event, fields) => {
+			if (rank >= lowest) say(event, redact(fields));
+		};
+	};
 	return {
 		debug: from("debug", (event, fields) => logger.debug(event, fields)),
 		info: from("info", (event, fields) => logger.info(event, fields)),
