@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { until } from "../until.ts";
 
 export const fakeVersions = ["0.23.0", "0.26.1", "0.28.0", "0.30.0"] as const;
 export type FakeVersion = (typeof fakeVersions)[number];
@@ -206,6 +207,9 @@ export async function startFakeHeadscale(version: FakeVersion): Promise<FakeHead
 		},
 		async renew() {
 			[keys.length, nodes.length, ids] = [0, 0, 0];
+			// A real one is away for a second or two: no key of the new database was made in the moment of an old one's.
+			const began = Date.now();
+			await until("the clock has gone on", () => Date.now() > began + 2);
 		},
 		async stop() {
 			server.closeAllConnections();
