@@ -9,7 +9,7 @@ import { type Held, methods } from "../lib/words.ts";
 import { alertSubscription } from "../operations/alerts.ts";
 import { approveMutation, claimsQuery, rejectMutation, settleMutation } from "../operations/claims.ts";
 import { attemptSubscription, hostChangedSubscription } from "../operations/overview.ts";
-import { Ago, Empty, Head, Panel, Problem } from "../parts/bits.tsx";
+import { Ago, Empty, Facts, Head, Panel, Problem } from "../parts/bits.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 
 type Claimant = NonNullable<Held["collision"]>["claimant"];
@@ -158,25 +158,17 @@ function Approval({ worker, changed }: { readonly worker: Held; readonly changed
 			}
 			class="approval"
 		>
-			<dl class="facts wide">
-				{(
-					[
-						["Hostname", worker.hostname],
-						["Platform", worker.platform],
-						["Version", worker.version],
-						["Came by", methods[worker.method]],
-						["Machine uid", worker.machineUid],
-						["Labels", worker.labels.map(({ key, value }) => `${key}=${value}`).join(", ")],
-					] as const
-				).map(([name, value]) =>
-					value === null || value === "" ? null : (
-						<div key={name}>
-							<dt>{name}</dt>
-							<dd>{value}</dd>
-						</div>
-					),
-				)}
-			</dl>
+			<Facts
+				wide
+				of={[
+					["Hostname", worker.hostname],
+					["Platform", worker.platform],
+					["Version", worker.version],
+					["Came by", methods[worker.method]],
+					["Machine uid", worker.machineUid],
+					["Labels", worker.labels.map(({ key, value }) => `${key}=${value}`).join(", ")],
+				]}
+			/>
 			<Problem error={action.error} />
 			{may("operator") ? (
 				<div class="buttons start">

@@ -166,3 +166,25 @@ export function Choice<T extends string>({
 		</div>
 	);
 }
+
+/** Names with what is known under them; what is not known is left out. */
+export function Facts({
+	of,
+	wide = false,
+}: {
+	readonly of: readonly (readonly [name: string, value: ComponentChildren])[];
+	readonly wide?: boolean;
+}) {
+	return (
+		<dl class={wide ? "facts wide" : "facts"}>
+			{of.map(([name, value]) =>
+				value == null || value === "" ? null : (
+					<div key={name}>
+						<dt>{name}</dt>
+						<dd>{value}</dd>
+					</div>
+				),
+			)}
+		</dl>
+	);
+}

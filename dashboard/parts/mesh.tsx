@@ -2,7 +2,7 @@
 import { useEvery, useQuery } from "../api/hooks.ts";
 import { type MeshNode, meshPlaces } from "../lib/words.ts";
 import { hostNodesQuery, meshQuery } from "../operations/mesh.ts";
-import { Ago, Panel, Problem } from "./bits.tsx";
+import { Ago, Facts, Panel, Problem } from "./bits.tsx";
 
 /** Whether the mesh sees a node; of one that it does not list it says nothing. */
 export function OnMesh({ node }: { readonly node: Pick<MeshNode, "place" | "online"> }) {
@@ -45,16 +45,5 @@ function NodeFacts({ node }: { readonly node: MeshNode }) {
 		["Its addresses", node.addressesDiffer || node.place === "REPORTED_ONLY" ? node.reportedAddresses.join(" ") : null],
 		["Known to", node.place === "BOTH" ? null : meshPlaces[node.place]],
 	] as const;
-	return (
-		<dl class="facts">
-			{facts.map(([name, value]) =>
-				value === null || value === "" ? null : (
-					<div key={name}>
-						<dt>{name}</dt>
-						<dd>{value}</dd>
-					</div>
-				),
-			)}
-		</dl>
-	);
+	return <Facts of={facts} />;
 }
