@@ -42,9 +42,12 @@ export function parseCidr(text: string): Cidr | undefined {
 	return bits >= 0 && bits <= width ? [address, bits] : undefined;
 }
 
+/** As the library writes them, and most of those who ask come. */
+const plainIPv4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$/;
+
 /** The one spelling of an address: IPv4-mapped IPv6 as IPv4, IPv6 compressed, no zone. Undefined when it is none. */
 export function normalizeAddress(text: string): string | undefined {
-	return parse(text)?.toString();
+	return plainIPv4.test(text) ? text : parse(text)?.toString();
 }
 
 /** Whether an address lies in one of the ranges; false for what is no address. */
@@ -89,6 +92,7 @@ export function sourceAddress(peer: string, forwardedFor: string | null, trusted
  * are no address stay as they are.
  */
 export function subscriberOf(text: string): string {
+	if (plainIPv4.test(text)) return text;
 	const address = parse(text);
 	if (address === undefined || !isIPv6(address)) return address?.toString() ?? text;
 	const parts = address.parts.slice(0, 4).map((part) => part.toString(16));

@@ -82,7 +82,8 @@ export function idMint(clock: Clock, random: Random): IdMint {
 			time = encodeTime(nowMs);
 			lastMs = nowMs;
 		}
-		return `${idPrefixes[kind]}_${time}${tail.map(encodeLimb).join("")}`;
+		const [first, second, third, fourth] = tail;
+		return `${idPrefixes[kind]}_${time}${encodeLimb(first)}${encodeLimb(second)}${encodeLimb(third)}${encodeLimb(fourth)}`;
 	};
 }
 
@@ -105,5 +106,5 @@ function encodeTime(ms: number): string {
 }
 
 function encodeLimb(limb: number): string {
-	return `${pairs[limb >> 10]}${pairs[limb & 1023]}`;
+	return (pairs[limb >> 10] ?? "") + (pairs[limb & 1023] ?? "");
 }

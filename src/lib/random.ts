@@ -8,8 +8,23 @@ export interface Random {
 	fraction(): number;
 }
 
-/** The operating system's randomness. */
+const poolBytes = 8_192;
+let pool: Uint8Array = new Uint8Array(0);
+let used = 0;
+
+/** The operating system's randomness. Small pieces come from a larger one, drawn at once; what was handed out is wiped there. */
 export const systemRandom: Random = {
-	bytes: (length) => randomBytes(length),
+	bytes(length) {
+		if (length > poolBytes / 8) return randomBytes(length);
+		if (used + length > pool.length) {
+			pool = randomBytes(poolBytes);
+			used = 0;
+		}
+		const piece = pool.subarray(used, used + length);
+		const own = new Uint8Array(piece);
+		piece.fill(0);
+		used += length;
+		return own;
+	},
 	fraction: () => randomInt(0, 2 ** 32) / 2 ** 32,
 };
