@@ -267,7 +267,6 @@ create table events (
 	payload jsonb not null,
 	constraint events_pkey PRIMARY KEY (id)
 );
-CREATE INDEX events_by_time ON events USING btree (at);
 
 create table fleets (
 	id text collate "C" not null,
@@ -363,8 +362,6 @@ create table hosts (
 	created_at timestamp(3) with time zone not null,
 	constraint hosts_pkey PRIMARY KEY (id),
 	constraint hosts_tenant_id_worker_id_key UNIQUE (tenant_id, worker_id),
-	constraint hosts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
-	constraint hosts_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id),
 	constraint hosts_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE,
 	constraint hosts_check CHECK (((state = 'DEGRADED'::text) OR (state = last_known_state))),
 	constraint hosts_fuse_provider_check CHECK ((fuse_provider = ANY (ARRAY['DOCKER'::text, 'PORTAINER'::text]))),
@@ -589,7 +586,6 @@ create table workers (
 	constraint workers_pkey PRIMARY KEY (tenant_id, id),
 	constraint workers_tenant_id_machine_uid_key UNIQUE (tenant_id, machine_uid),
 	constraint workers_fleet_id_fkey FOREIGN KEY (fleet_id) REFERENCES fleets(id),
-	constraint workers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
 	constraint workers_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id),
 	constraint workers_check CHECK (((state = 'PENDING'::text) = (pending_reason IS NOT NULL))),
 	constraint workers_pending_reason_check CHECK ((pending_reason = ANY (ARRAY['COLLISION'::text, 'APPROVAL_REQUIRED'::text]))),
@@ -599,3 +595,23 @@ CREATE INDEX workers_by_age ON workers USING btree (tenant_id, created_at, id);
 CREATE INDEX workers_by_key ON workers USING btree (tenant_id, key_id);
 CREATE INDEX workers_by_site ON workers USING btree (tenant_id, site_id, created_at, id);
 CREATE INDEX workers_contested ON workers USING btree (tenant_id, contested_uid) WHERE (contested_uid IS NOT NULL);
+
+CREATE OR REPLACE FUNCTION public.muster_exactly(written bigint, expected bigint, place text)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+begin if written <> expected then raise exception 'Wrote % rows of % and not %: another transaction was first', written, place, expected using errcode = 'MU001'; end if; return written; end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.muster_kept()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin raise exception 'A row of % is never deleted: workers and hosts name it', tg_table_name using errcode = 'foreign_key_violation'; end
+$function$
+;
+
+CREATE TRIGGER sites_kept BEFORE DELETE ON sites FOR EACH ROW EXECUTE FUNCTION muster_kept();
+
+CREATE TRIGGER tenants_kept BEFORE DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION muster_kept();

@@ -32,12 +32,18 @@ export function isForeignKeyViolation(error: unknown): boolean {
 }
 
 /**
- * Whether a batch lost to another transaction: a row that must be unique was there, or one that others refer to was not written because it was
- * there under another name.
+ * Whether a batch lost to another transaction: a row that must be unique was there, one that others refer to was not written because it was
+ * there under another name, one that was to be changed was no longer as it had been (MU001), or each had what the other waited for.
  */
-export function isLostInsert(error: unknown): boolean {
-	return isUniqueViolation(error) || isForeignKeyViolation(error);
+export function isLostWrite(error: unknown): boolean {
+	return (
+		isUniqueViolation(error) ||
+		isForeignKeyViolation(error) ||
+		(error instanceof Error && "code" in error && lostCodes.has(String(error.code)))
+	);
 }
+
+const lostCodes = new Set(["MU001", "40001", "40P01"]);
 
 /** Whether an error means that the database is away, so that every request would meet it; such a request may be tried again later. */
 export function isConnectionFault(error: unknown): boolean {

@@ -6,35 +6,52 @@ export type ColumnType = "text" | "boolean" | "int" | "bigint" | "float" | "time
 /** The columns of a list by the names of its objects' properties, in any order. */
 export type Columns = Readonly<Record<string, ColumnType>>;
 
-const reads: Readonly<Record<ColumnType, (at: number) => string>> = {
-	text: (at) => `v ->> ${at}`,
-	boolean: (at) => `(v ->> ${at})::boolean`,
-	int: (at) => `(v ->> ${at})::int`,
-	bigint: (at) => `(v ->> ${at})::bigint`,
-	float: (at) => `(v ->> ${at})::double precision`,
-	time: (at) => `to_timestamp((v ->> ${at})::double precision / 1000.0)`,
+const reads: Readonly<Record<ColumnType, (list: string, at: number) => string>> = {
+	text: (list, at) => `${list} ->> ${at}`,
+	boolean: (list, at) => `(${list} ->> ${at})::boolean`,
+	int: (list, at) => `(${list} ->> ${at})::int`,
+	bigint: (list, at) => `(${list} ->> ${at})::bigint`,
+	float: (list, at) => `(${list} ->> ${at})::double precision`,
+	time: (list, at) => `to_timestamp((${list} ->> ${at})::double precision / 1000.0)`,
 	// JSON's null is NULL.
-	jsonb: (at) => `nullif(v -> ${at}, 'null')`,
+	jsonb: (list, at) => `nullif(${list} -> ${at}, 'null')`,
 };
 
 /** Texts by their columns, so that the same statement is the same text. */
-const texts = new WeakMap<Columns, string>();
+const texts = new WeakMap<Columns, { readonly row: string; readonly common: string }>();
 
 /**
- * A list of objects as a table to select from, as one JSON parameter: `from ${recordset(tx, rows, columns)} as r`. Every object has all of the
- * columns; others are left out. Rows go as arrays and not as objects, because jsonb_to_recordset takes twice as long (bench/README.md).
+ * A list of objects as a table to select from: `from ${recordset(tx, rows, columns)} as r`. Every object has all of the columns; others are left out.
+ * Two JSON parameters: what all rows have in common (the tenant, the site, the time), which is most of an enrollment and is read once, and the
+ * rows. They go as arrays and not as objects, because jsonb_to_recordset takes twice as long (bench/README.md).
  */
 export function recordset<Row extends object>(sql: Sql, rows: readonly Row[], columns: { readonly [Name in keyof Row]?: ColumnType }) {
-	const names = Object.keys(columns) as (keyof Row)[];
-	return sql`(select ${sql.unsafe(textOf(columns as Columns))} from jsonb_array_elements(${sql.json(rows.map((row) => names.map((name) => row[name])) as never)}) as e (v))`;
+	const text = textOf(columns as Columns);
+	const { common, rest } = packed(rows, Object.keys(columns) as (keyof Row)[]);
+	return sql`(select ${sql.unsafe(text.row)} from (
+			select ${sql.unsafe(text.common)} from (select ${sql.json(common as never)}::jsonb as p) as q offset 0
+		) as c, jsonb_array_elements(${sql.json(rest as never)}) as e (v))`;
 }
 
-function textOf(columns: Columns): string {
+/** What all rows have in common, each in the place of its column, and the rows with null in its place. Pure. */
+export function packed<Row extends object>(
+	rows: readonly Row[],
+	names: readonly (keyof Row)[],
+): { readonly common: readonly unknown[]; readonly rest: readonly (readonly unknown[])[] } {
+	const first = rows[0];
+	const common: unknown[] = names.map((name) => (rows.every((row) => row[name] === first?.[name]) ? (first?.[name] ?? null) : null));
+	const varying = names.map((name, at) => (common[at] === null ? name : undefined));
+	return { common, rest: rows.map((row) => varying.map((name) => (name === undefined ? null : row[name]))) };
+}
+
+function textOf(columns: Columns) {
 	const known = texts.get(columns);
 	if (known !== undefined) return known;
-	const text = Object.entries(columns)
-		.map(([name, type], at) => `${reads[type](at)} as "${name}"`)
-		.join(", ");
+	const entries = Object.entries(columns);
+	const text = {
+		row: entries.map(([name, type], at) => `coalesce(${reads[type]("v", at)}, c${at}) as "${name}"`).join(", "),
+		common: entries.map(([, type], at) => `${reads[type]("p", at)} as c${at}`).join(", "),
+	};
 	texts.set(columns, text);
 	return text;
 }

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers";
-import type { Tx } from "./port.ts";
+import type { Sql, Tx } from "./port.ts";
 import type { Statement } from "./session.ts";
 import { templateOver } from "./template.ts";
 
@@ -7,7 +7,19 @@ import { templateOver } from "./template.ts";
 type Made = Statement & {
 	readonly strings: readonly string[];
 	readonly resolve: (result: unknown) => void;
+	expected?: Expected;
 };
+
+interface Expected {
+	readonly rows: number;
+	readonly table: string;
+}
+
+/** A statement wrote another number of rows than `exactly` said. The database raises the same code. */
+export class Miscounted extends Error {
+	override readonly name = "Miscounted";
+	readonly code = "MU001";
+}
 
 /** Most statements in one: each makes the text longer that a session has to remember. */
 const partsMax = 12;
@@ -20,19 +32,43 @@ const partsMax = 12;
  * transaction that is lost.
  */
 export async function together<T>(tx: Tx, work: (tx: Tx) => Promise<T>): Promise<T> {
+	return gather(tx, work, (waiting) => joinable(waiting.map(({ strings }) => strings)));
+}
+
+/**
+ * Runs `work`, which awaits all of its statements at the same time, as one statement outside of a transaction: it commits by itself, or nothing of it is
+ * there. Rejects before anything is sent when they cannot be one. A connection lost meanwhile leaves the outcome open, and there is no second try.
+ */
+export async function alone<T>(sql: Sql, work: (tx: Tx) => Promise<T>): Promise<T> {
+	let sent = false;
+	return gather(sql as Tx, work, (waiting) => {
+		if (sent || joinable(waiting.map(({ strings }) => strings)) !== waiting.length) throw new Error("These writes cannot be one statement");
+		sent = true;
+		return waiting.length;
+	});
+}
+
+/** The statement, which fails with Miscounted, or as a whole in the database with the same code, when it writes another number of rows. */
+export function exactly<T extends PromiseLike<unknown>>(statement: T, rows: number, table: string): T {
+	return Object.assign(statement, { expected: { rows, table } satisfies Expected });
+}
+
+async function gather<T>(tx: Tx, work: (tx: Tx) => Promise<T>, joined: (waiting: readonly Made[]) => number): Promise<T> {
 	const waiting: Made[] = [];
 	let sending: Promise<void> | undefined;
 
 	async function send(): Promise<void> {
 		await new Promise((resolve) => setImmediate(resolve));
 		while (waiting.length > 0) {
-			const count = joinable(waiting.map(({ strings }) => strings));
-			const parts = waiting.splice(0, Math.max(1, count));
+			let parts: readonly Made[] = waiting;
 			try {
-				if (count > 1) await sendJoined(tx, parts);
-				else for (const part of parts) part.resolve(await tx`${part as never}`);
+				const count = joined(waiting);
+				parts = waiting.splice(0, Math.max(1, count));
+				if (parts.length > 1) await sendJoined(tx, parts);
+				else for (const part of parts) settle(part, await tx`${part as never}`);
 			} catch (error) {
 				for (const part of parts) part.reject(error);
+				if (parts === waiting) waiting.length = 0;
 			}
 		}
 		sending = undefined;
@@ -52,11 +88,23 @@ async function sendJoined(tx: Tx, parts: readonly Made[]): Promise<void> {
 		const head = `${index === 0 ? "with" : ","} s${index} as (`;
 		return tx`${tx.unsafe(head)}${part as never}${tx.unsafe(isNotification(part.strings) ? ")" : " returning 1)")}`;
 	});
-	const counts = parts.map((_, index) => `(select count(*) from s${index})::int as s${index}`);
-	const [row] = await tx`${ctes as never} ${tx.unsafe(`select ${counts.join(", ")}`)}`;
+	const counts = parts.map(({ expected }, index) => {
+		const comma = tx.unsafe(index === 0 ? "select" : ",");
+		const count = tx.unsafe(`(select count(*) from s${index})`);
+		const written = expected === undefined ? count : tx`muster_exactly(${count}, ${expected.rows}::int, ${expected.table}::text)`;
+		return tx`${comma} ${written}::int ${tx.unsafe(`as s${index}`)}`;
+	});
+	const [row] = await tx`${ctes as never} ${counts as never}`;
 	parts.forEach((part, index) => {
 		part.resolve(Object.assign([], { count: Number(row?.[`s${index}`]) }));
 	});
+}
+
+/** Settles one that was sent by itself. */
+function settle(part: Made, rows: Awaited<ReturnType<Sql>>): void {
+	const { expected } = part;
+	if (expected === undefined || rows.count === expected.rows) part.resolve(rows);
+	else part.reject(new Miscounted(`Wrote ${rows.count} rows of ${expected.table} and not ${expected.rows}: another transaction was first`));
 }
 
 /** How many of these texts, from the first on, may be one statement: at most one for each table. Pure. */

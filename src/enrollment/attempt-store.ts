@@ -100,6 +100,12 @@ export async function attemptsByIds(sql: Sql, tenantId: string, ids: readonly st
 	);
 }
 
+/** Attempts by id, whoever's they are: for the outbox, which delivers each to its tenant only. */
+export async function attemptsAnywhere(sql: Sql, ids: readonly string[]): Promise<AttemptRecord[]> {
+	if (ids.length === 0) return [];
+	return parseRows(row, await sql`select ${columns(sql)} from attempts where id = any (${[...ids]}::text[]) limit ${ids.length}`);
+}
+
 /**
  * Deletes the oldest attempts below an id, a bounded number, and with them what the audit says of the refused ones: the lines of an attempt
  * are minted in its millisecond. Admissions stay in the audit as long as the rest of it. Returns how many attempts went.

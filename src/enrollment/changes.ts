@@ -83,3 +83,12 @@ export function noChanges(): Changes {
 		events: [],
 	};
 }
+
+/** Whether a batch only adds: new machines, each with what belongs to it, and uses of keys. */
+export function isPlain(changes: Changes): boolean {
+	const { oldWorkers, oldHosts, grants, nonces, replaced, meshHeld, meshReplaced, meshMoved, alerts } = changes;
+	return (
+		[oldWorkers, oldHosts, grants, nonces, replaced, meshHeld, meshReplaced, meshMoved].every(({ size }) => size === 0) &&
+		alerts.length === 0
+	);
+}

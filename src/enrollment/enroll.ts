@@ -1,29 +1,23 @@
 import { sharedApiKey } from "../auto-enrollment/auto-enrollment.ts";
 import type { Deps } from "../deps.ts";
 import { VaultError } from "../keys/vault.ts";
-import { batcher, QueueFull } from "../lib/batcher.ts";
-import { isConnectionFault, isLostInsert } from "../db/faults.ts";
-import { type Growth, watchGrowth } from "../db/growth.ts";
+import { QueueFull } from "../lib/batcher.ts";
+import { isConnectionFault } from "../db/faults.ts";
 import { type EnrollmentMethod, type Refusal, refusalStatus } from "../protocol/codes.ts";
 import { seal } from "../protocol/seal.ts";
 import { fingerprintOf, mintToken, sha256 } from "../protocol/token.ts";
 import { giveBack } from "../mesh/keys.ts";
-import { apply } from "./apply.ts";
-import { decide } from "./decide.ts";
+import { enrollBatches } from "./batch.ts";
 import { claimed, type EnrollInput, methodOf, parseEnroll } from "./input.ts";
 import type { Limiter } from "./limiter.ts";
-import { batchMax, besideAt, overloadedRetrySeconds, waitingMax } from "./limits.ts";
+import { overloadedRetrySeconds } from "./limits.ts";
 import { refusalMessage } from "./messages.ts";
 import { withMeshTicket } from "./mesh-ticket.ts";
-import { noteEarly } from "./note.ts";
 import { claimedPlace, limitScope } from "./place.ts";
 import { namedPlace } from "./place-store.ts";
 import type { Prover } from "./prove.ts";
 import type { FreshCredential, FreshMeshKey, ProvenRequest } from "./request.ts";
 import type { EarlyRefusal, EnrollResult } from "./result.ts";
-import { sourceAllowed } from "./source.ts";
-import { load, LostRace, save } from "./store.ts";
-import { factsFor, openWorld } from "./world.ts";
 
 /** The one path in (DESIGN.md): parse → limit → prove → mesh key → batch (load under lock, decide, apply) → reply. */
 export interface Enroller {
@@ -34,25 +28,12 @@ export interface Enroller {
 	enroll(raw: object, sourceAddress: string): Promise<EnrollResult>;
 }
 
-type Item = { readonly kind: "proven"; readonly request: ProvenRequest } | { readonly kind: "refused"; readonly refusal: EarlyRefusal };
-
 const malformedScope = "malformed";
-/** What one enrollment adds a row to. */
-const growing = ["workers", "hosts", "credentials", "enrollments", "attempts", "audit", "events"];
 /** A proven worker with a wrong clock is no guesser, and one that came at a bad moment even less. */
 const blameless: ReadonlySet<Refusal> = new Set(["clock_skew", "overloaded", "mesh_mint_failed"]);
-/** How often a batch that lost a race to another server is decided anew before its requests are tried one by one. */
-const lostRacesMax = 5;
-
 /** Makes the pipeline of one server process. */
 export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): Enroller {
-	const growth = watchGrowth(deps, growing);
-	const batches = batcher<Item, EnrollResult>((items) => runBatch(deps, growth, items), {
-		batchMax,
-		waitingMax,
-		besideAt,
-		shared: isConnectionFault,
-	});
+	const batches = enrollBatches(deps);
 
 	async function refuse(
 		raw: object,
@@ -152,38 +133,6 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 			return result;
 		},
 	};
-}
-
-/** Decides and writes one batch in one transaction. */
-async function runBatch(deps: Deps, growth: Growth, items: readonly Item[], lostRaces = 0): Promise<EnrollResult[]> {
-	try {
-		const results = await deps.db.tx(
-			async (tx) => {
-				const requests = items.flatMap((item) => (item.kind === "proven" ? [item.request] : []));
-				const world = openWorld(await load(tx, requests), deps.settings.staleSeconds * 1_000);
-				const now = deps.clock.now();
-				const answers = items.map((item): EnrollResult => {
-					if (item.kind === "refused") {
-						noteEarly(world.changes, item.refusal, now, deps.mintId);
-						const { reason, message, retryAfterSeconds } = item.refusal;
-						return { kind: "rejected", reason, message, retryAfterSeconds };
-					}
-					const { request } = item;
-					const facts = factsFor(world, request, (key) => sourceAllowed(key, request.sourceAddress));
-					return apply(world, request, decide(facts, request, now), now, deps.mintId);
-				});
-				await save(tx, world.changes);
-				return answers;
-			},
-			{ byIndex: true },
-		);
-		deps.metrics.enrollBatch(items.length);
-		growth.grew(items.length);
-		return results;
-	} catch (error) {
-		if ((error instanceof LostRace || isLostInsert(error)) && lostRaces < lostRacesMax) return runBatch(deps, growth, items, lostRaces + 1);
-		throw error;
-	}
 }
 
 /** Mints ids and the credential ahead of the verdict, so that nothing slow or random happens under lock. */

@@ -50,3 +50,17 @@ export interface AutoState {
 	readonly tenantId: string;
 	readonly enabled: boolean;
 }
+
+/** What verdicts on nobody depend on. */
+export const nothing: Loaded = {
+	keys: [],
+	sites: [],
+	workers: [],
+	hosts: [],
+	priors: [],
+	auto: [],
+	tenantPatterns: [],
+	seenNonces: [],
+	liveShared: [],
+	meshKeys: [],
+};

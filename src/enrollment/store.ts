@@ -4,7 +4,7 @@ import { record } from "../audit/store.ts";
 import type { Sql, Tx } from "../db/port.ts";
 import { recordset } from "../db/recordset.ts";
 import { parseRows, time } from "../db/rows.ts";
-import { together } from "../db/together.ts";
+import { alone, together } from "../db/together.ts";
 import { append } from "../events/outbox.ts";
 import { lockHosts, saveHosts, workersOfHosts } from "../hosts/store.ts";
 import { isExclusive } from "../keys/key.ts";
@@ -13,10 +13,10 @@ import { saveGrants } from "../keys/api-key-store.ts";
 import { holdKeys, lockMinted } from "../mesh/key-store.ts";
 import { loadAuto, saveNonces } from "./auto-store.ts";
 import { sitesById } from "../sites/store.ts";
-import { parseWorkers, saveWorkers, workerColumns } from "../workers/store.ts";
+import { addWorkers, parseWorkers, saveWorkers, workerColumns } from "../workers/store.ts";
 import { insertAttempts } from "./attempt-store.ts";
-import type { Changes } from "./changes.ts";
-import type { Loaded, PriorRecord } from "./loaded.ts";
+import { type Changes, isPlain } from "./changes.ts";
+import { type Loaded, nothing, type PriorRecord } from "./loaded.ts";
 import type { ProvenRequest } from "./request.ts";
 
 /** Thrown when the batch met what it did not know of when it was decided: a row that was to be inserted is there, a key was revoked. Decide anew. */
@@ -33,19 +33,7 @@ export class LostRace extends Error {
  * when this one is saved (`LostRace`).
  */
 export async function load(tx: Tx, requests: readonly ProvenRequest[]): Promise<Loaded> {
-	if (requests.length === 0)
-		return {
-			keys: [],
-			sites: [],
-			workers: [],
-			hosts: [],
-			priors: [],
-			auto: [],
-			tenantPatterns: [],
-			seenNonces: [],
-			liveShared: [],
-			meshKeys: [],
-		};
+	if (requests.length === 0) return nothing;
 	const keys = await keysForUse(tx, [...new Set(requests.map(({ keyId }) => keyId))]);
 	const siteIds = keys.flatMap(({ siteId }) => (siteId === null ? [] : [siteId]));
 	const [sites, firstPriors, auto] = await Promise.all([sitesById(tx, siteIds), loadPriors(tx, requests), loadAuto(tx, requests)]);
@@ -156,8 +144,28 @@ async function write(tx: Tx, changes: Changes): Promise<void> {
 			expect("mesh_keys", changes.meshHeld.size),
 		),
 		// Last, so that other batches on the same key wait for the commit only.
-		addUses(tx, [...changes.uses.values()]).then(expect("keys", changes.uses.size)),
+		addUses(tx, [...changes.uses.values()]),
 	]);
+}
+
+/**
+ * Writes changes that are plain (`isPlain`) as one statement that commits by itself. Fails as a lost race (`isLostWrite`) when a row to be inserted was
+ * there already or a key changed; then nothing is written.
+ */
+export async function saveAlone(sql: Sql, changes: Changes): Promise<void> {
+	if (!isPlain(changes)) throw new Error("These changes need a transaction");
+	await alone(sql, async (tx) => {
+		await Promise.all([
+			addWorkers(tx, [...changes.newWorkers.values()]),
+			saveHosts(tx, [...changes.newHosts.values()], []),
+			insertCredentials(tx, changes),
+			addPriors(tx, [...changes.priors.values()]),
+			insertAttempts(tx, changes.attempts),
+			record(tx, changes.audit),
+			append(tx, changes.events),
+			addUses(tx, [...changes.uses.values()]),
+		]);
+	});
 }
 
 function expect(table: string, rows: number): (written: number) => void {
@@ -214,9 +222,7 @@ const priorColumns = {
 async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<number> {
 	if (priors.length === 0) return 0;
 	const written = await tx`
-		insert into enrollments (tenant_id, enrollment_id, key_id, worker_id, host_id, machine_uid, reply_key, state, outcome, credential_id, sealed,
-			mesh_key_id, sealed_mesh, created_at, expires_at)
-		select * from ${recordset(tx, priors, priorColumns)} as r
+		${priorInsertion(tx, priors)}
 		on conflict (tenant_id, enrollment_id) do update
 		set key_id = excluded.key_id, worker_id = excluded.worker_id, host_id = excluded.host_id, machine_uid = excluded.machine_uid,
 			reply_key = excluded.reply_key, state = excluded.state, outcome = excluded.outcome, credential_id = excluded.credential_id,
@@ -224,6 +230,18 @@ async function savePriors(tx: Tx, priors: readonly PriorRecord[]): Promise<numbe
 		where enrollments.state = 'held' or enrollments.expires_at <= excluded.created_at
 			or (enrollments.created_at, enrollments.worker_id, enrollments.key_id) = (excluded.created_at, excluded.worker_id, excluded.key_id)`;
 	return written.count;
+}
+
+/** The same for enrollment ids that had none: fails with a unique violation where one has (`isLostWrite`). */
+async function addPriors(tx: Tx, priors: readonly PriorRecord[]): Promise<void> {
+	if (priors.length > 0) await priorInsertion(tx, priors);
+}
+
+function priorInsertion(tx: Tx, priors: readonly PriorRecord[]) {
+	return tx`
+		insert into enrollments (tenant_id, enrollment_id, key_id, worker_id, host_id, machine_uid, reply_key, state, outcome, credential_id, sealed,
+			mesh_key_id, sealed_mesh, created_at, expires_at)
+		select * from ${recordset(tx, priors, priorColumns)} as r`;
 }
 
 /** How long a held answer outlives its worker's hold. */

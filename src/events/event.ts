@@ -4,7 +4,7 @@ import type { HostRecord } from "../hosts/host.ts";
 import type { HostEventRecord } from "../inventory/inventory.ts";
 import type { CommandState } from "../protocol/commands.ts";
 
-/** What the outbox carries. Payloads hold whole records, so that delivering one reads no table. */
+/** What the outbox carries. */
 export type MusterEvent =
 	| { readonly kind: "attempt"; readonly attempt: AttemptRecord }
 	| { readonly kind: "host"; readonly host: HostRecord }
@@ -19,6 +19,12 @@ export type MusterEvent =
 	  }
 	/** Sockets that were opened with one of these credentials, by this worker or (null) by any, are to be closed, on every server. */
 	| { readonly kind: "credentials-revoked"; readonly workerId: string | null; readonly credentialIds: readonly string[] };
+
+/**
+ * An event as the outbox holds it: whole, as things stood then, so that delivering one reads no table. Only an attempt, which never changes and of
+ * which every enrollment writes one, is named, and read when somebody listens for attempts.
+ */
+export type StoredPayload = Exclude<MusterEvent, { readonly kind: "attempt" }> | { readonly kind: "attempt"; readonly attemptId: string };
 
 export type EventKind = MusterEvent["kind"];
 

@@ -1,6 +1,6 @@
 import type { Tx } from "../db/port.ts";
 import { recordset } from "../db/recordset.ts";
-import type { TenantEvent } from "./event.ts";
+import type { MusterEvent, StoredPayload, TenantEvent } from "./event.ts";
 import { eventChannel } from "./port.ts";
 
 /** In the order of the insert's columns. */
@@ -12,10 +12,14 @@ const inserted = { tenantId: "text", kind: "text", payload: "jsonb" } as const;
  */
 export async function append(tx: Tx, events: readonly TenantEvent[]): Promise<void> {
 	if (events.length === 0) return;
-	const rows = events.map(({ tenantId, event }) => ({ tenantId, kind: event.kind, payload: event }));
+	const rows = events.map(({ tenantId, event }) => ({ tenantId, kind: event.kind, payload: stored(event) }));
 	await Promise.all([
 		tx`insert into events (tenant_id, kind, payload) select * from ${recordset(tx, rows, inserted)} as r`,
 		// NOTIFY takes a lock at commit that all databases of the server share: once a transaction, never once an event.
 		tx`select pg_notify(${eventChannel}, '')`,
 	]);
+}
+
+function stored(event: MusterEvent): StoredPayload {
+	return event.kind === "attempt" ? { kind: "attempt", attemptId: event.attempt.id } : event;
 }

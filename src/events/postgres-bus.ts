@@ -1,4 +1,6 @@
+import { performance } from "node:perf_hooks";
 import { clearInterval, setImmediate, setInterval } from "node:timers";
+import { setTimeout as wait } from "node:timers/promises";
 import type { Db } from "../db/port.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
@@ -13,6 +15,8 @@ const forgetMs = 180_000;
 /** A lost notification delays events by this at most. */
 const pollMs = 2_000;
 const pageSize = 1_000;
+/** While events keep coming, the outbox is read this often: each enrollment batch tells of its own. */
+const paceMs = 25;
 /** PostgreSQL refuses payloads of 8,000 bytes and more. */
 const payloadBytesMax = 7_500;
 /** Heartbeats handed to the listeners in one turn of the loop: what a subscriber holds is bounded, and it reads between two turns. */
@@ -49,8 +53,13 @@ export async function openPostgresBus(deps: { db: Db; clock: Clock; log: Log; me
 		}
 	}
 
+	let readAt = Number.NEGATIVE_INFINITY;
+
 	async function readAll(): Promise<void> {
 		do {
+			const early = readAt + paceMs - performance.now();
+			if (early > 0) await wait(early);
+			readAt = performance.now();
 			again = false;
 			const kinds = wanted();
 			const page = await eventsAfter(db.sql, tail, pageSize, kinds);

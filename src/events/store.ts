@@ -1,7 +1,8 @@
 import * as v from "valibot";
 import type { Sql } from "../db/port.ts";
 import { count, parseFirst, time } from "../db/rows.ts";
-import type { EventKind, MusterEvent } from "./event.ts";
+import { attemptsAnywhere } from "../enrollment/attempt-store.ts";
+import type { EventKind, MusterEvent, StoredPayload } from "./event.ts";
 import type { Tail } from "./tail.ts";
 
 const page = v.object({
@@ -14,7 +15,7 @@ const page = v.object({
 		v.object({
 			id: v.number(),
 			tenantId: v.string(),
-			event: v.custom<MusterEvent>((value) => typeof value === "object" && value !== null),
+			payload: v.custom<StoredPayload>((value) => typeof value === "object" && value !== null),
 		}),
 	),
 });
@@ -45,24 +46,41 @@ export async function newestEventId(sql: Sql): Promise<number> {
 /** What is after the cursor and skipped ones that have appeared, at most `limit` of each sort. What is of other kinds than `kinds` stays in the database. */
 export async function eventsAfter(sql: Sql, tail: Tail, limit: number, kinds: readonly EventKind[]): Promise<EventPage> {
 	const skipped = [...tail.skipped.keys()].map(String);
+	// What the planner cannot see it does not plan for anew each time.
+	const most = sql.unsafe(`limit ${Math.floor(limit)}`);
+	const late =
+		skipped.length === 0
+			? sql``
+			: sql`union all (select id, tenant_id, at, kind, payload from events where id = any (${skipped}::bigint[]) order by id ${most})`;
 	const [row] = await sql`
 		with page as materialized (
-			(select id, tenant_id, at, kind, payload from events where id > ${tail.cursor} order by id limit ${limit})
-			union all
-			(select id, tenant_id, at, kind, payload from events where id = any (${skipped}::bigint[]) order by id limit ${limit})
+			(select id, tenant_id, at, kind, payload from events where id > (select ${tail.cursor}::bigint) order by id ${most})
+			${late}
 		)
 		select string_agg(id::text, ',' order by id) as ids, max(at) as newest,
-			coalesce(jsonb_agg(jsonb_build_object('id', id, 'tenantId', tenant_id, 'event', payload) order by id)
+			coalesce(jsonb_agg(jsonb_build_object('id', id, 'tenantId', tenant_id, 'payload', payload) order by id)
 				filter (where kind = any (${[...kinds]}::text[])), '[]') as events
 		from page`;
-	return v.parse(page, row);
+	const { ids, newest, events } = v.parse(page, row);
+	return { ids, newest, events: await whole(sql, events) };
+}
+
+/** With the attempts that are named read; one that is gone (pruned) has no event any more. */
+async function whole(sql: Sql, events: v.InferOutput<typeof page>["events"]): Promise<StoredEvent[]> {
+	const named = events.flatMap(({ payload }) => ("attemptId" in payload ? payload.attemptId : []));
+	const attempts = new Map((await attemptsAnywhere(sql, named)).map((attempt) => [attempt.id, attempt]));
+	return events.flatMap(({ id, tenantId, payload }) => {
+		if (!("attemptId" in payload)) return { id, tenantId, event: payload };
+		const attempt = attempts.get(payload.attemptId);
+		return attempt === undefined ? [] : { id, tenantId, event: { kind: "attempt", attempt } };
+	});
 }
 
 /** Deletes a bounded number of events older than an hour: every living reader has them. Returns how many went. */
 export async function pruneEvents(sql: Sql, limit: number): Promise<number> {
 	const gone = await sql`
 		with old as materialized (
-			select id from events where at < now() - interval '1 hour' order by at limit ${limit} for update skip locked)
+			select id from (select id, at from events order by id limit ${limit} for update skip locked) as first where at < now() - interval '1 hour')
 		delete from events e using old where e.id = old.id`;
 	return gone.count;
 }

@@ -2,9 +2,11 @@ import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
 import { recordset } from "../db/recordset.ts";
 import { count, labelMap, parseFirst, parseRows, time } from "../db/rows.ts";
+import { exactly } from "../db/together.ts";
 import { isExclusive, type KeyRecord } from "./key.ts";
 
-const row = v.object({
+/** A key as it is read. */
+export const keyRow = v.object({
 	id: v.string(),
 	tenantId: v.string(),
 	kind: v.picklist(["site", "enroll", "host", "auto"]),
@@ -29,7 +31,8 @@ const row = v.object({
 	createdAt: time,
 });
 
-function columns(sql: Sql | Tx) {
+/** Its columns, in a statement that reads no other table. */
+export function keyColumns(sql: Sql | Tx) {
 	return sql`id, tenant_id, kind, site_id, fleet_id, host_id, name, verifier, hint, version, active, max_uses, uses, expires_at,
 		revoked_at, grace_ends_at, consumed_at, last_used_at, last_worker_id, allowed_cidrs, labels, created_at`;
 }
@@ -73,13 +76,13 @@ export async function keysBySelectors(
 
 /** Reads keys, and locks those that are exclusive (`isExclusive`) in id order, so that two batches never wait for each other in a circle; their uses are exact under this lock. */
 export async function keysForUse(tx: Tx, ids: readonly string[]): Promise<KeyRecord[]> {
-	const read = await tx`select ${columns(tx)} from keys where id = any (${[...ids]}::text[]) order by id limit ${ids.length}`;
-	const keys = parseRows(row, read);
+	const read = await tx`select ${keyColumns(tx)} from keys where id = any (${[...ids]}::text[]) order by id limit ${ids.length}`;
+	const keys = parseRows(keyRow, read);
 	const exclusive = keys.filter(isExclusive).map(({ id }) => id);
 	if (exclusive.length === 0) return keys;
 	const locked =
-		await tx`select ${columns(tx)} from keys where id = any (${exclusive}::text[]) order by id limit ${exclusive.length} for update`;
-	return [...keys.filter((key) => !isExclusive(key)), ...parseRows(row, locked)];
+		await tx`select ${keyColumns(tx)} from keys where id = any (${exclusive}::text[]) order by id limit ${exclusive.length} for update`;
+	return [...keys.filter((key) => !isExclusive(key)), ...parseRows(keyRow, locked)];
 }
 
 const useRow = {
@@ -102,42 +105,42 @@ export interface KeyUse extends Pick<KeyRecord, "id" | "active" | "revokedAt" | 
 }
 
 /**
- * Counts uses and returns of how many keys: one that is not what it was when the verdict was passed (revoked, rotated) is left out, and then nothing of
- * the batch may be committed. The table's check refuses more than max_uses, whatever the caller believed.
+ * Counts uses. Fails as a lost race (`isLostWrite`) when a key is not what it was when the verdict was passed (revoked, rotated, deleted): nothing of
+ * the batch may be committed then. The table's check refuses more than max_uses, whatever the caller believed.
  */
-export async function addUses(tx: Tx, uses: readonly KeyUse[]): Promise<number> {
-	if (uses.length === 0) return 0;
-	const counted = await tx`
+export async function addUses(tx: Tx, uses: readonly KeyUse[]): Promise<void> {
+	if (uses.length === 0) return;
+	const counting = tx`
 		update keys k
 		set uses = k.uses + u.uses, last_used_at = u.at, last_worker_id = u."workerId", consumed_at = case when u.consumed then u.at else k.consumed_at end
 		from ${recordset(tx, uses, useRow)} as u
 		where k.id = u.id and k.active = u.active and k.revoked_at is not distinct from u."revokedAt" and k.grace_ends_at is not distinct from u."graceEndsAt"`;
-	return counted.count;
+	await exactly(counting, uses.length, "keys");
 }
 
 /** The active key of each site, in no order. */
 export async function activeSiteKeys(sql: Sql, tenantId: string, siteIds: readonly string[]): Promise<KeyRecord[]> {
 	const rows = await sql`
-		select ${columns(sql)} from keys
+		select ${keyColumns(sql)} from keys
 		where tenant_id = ${tenantId} and kind = 'site' and active and site_id = any (${[...siteIds]}::text[]) limit ${siteIds.length}`;
-	return parseRows(row, rows);
+	return parseRows(keyRow, rows);
 }
 
 /** The keys that these sites had before their active ones, newest first, ten a site. */
 export async function formerSiteKeys(sql: Sql, tenantId: string, siteIds: readonly string[]): Promise<KeyRecord[]> {
 	const rows = await sql`
-		select ${columns(sql)} from unnest(${[...siteIds]}::text[]) as wanted (site)
+		select ${keyColumns(sql)} from unnest(${[...siteIds]}::text[]) as wanted (site)
 		cross join lateral (
 			select * from keys where tenant_id = ${tenantId} and kind = 'site' and not active and site_id = wanted.site order by version desc limit 10
 		) keys`;
-	return parseRows(row, rows);
+	return parseRows(keyRow, rows);
 }
 
 /** Keys by id, of one tenant. */
 export async function keysByIds(sql: Sql, tenantId: string, ids: readonly string[]): Promise<KeyRecord[]> {
 	const rows = await sql`
-		select ${columns(sql)} from keys where tenant_id = ${tenantId} and id = any (${[...ids]}::text[]) limit ${ids.length}`;
-	return parseRows(row, rows);
+		select ${keyColumns(sql)} from keys where tenant_id = ${tenantId} and id = any (${[...ids]}::text[]) limit ${ids.length}`;
+	return parseRows(keyRow, rows);
 }
 
 /**
@@ -173,8 +176,8 @@ export async function insertKey(
 
 /** Locks a key of one kind and tenant; undefined when there is none. */
 export async function lockKey(tx: Tx, tenantId: string, kind: KeyRecord["kind"], id: string): Promise<KeyRecord | undefined> {
-	const rows = await tx`select ${columns(tx)} from keys where tenant_id = ${tenantId} and kind = ${kind} and id = ${id} for update`;
-	return parseFirst(row, rows);
+	const rows = await tx`select ${keyColumns(tx)} from keys where tenant_id = ${tenantId} and kind = ${kind} and id = ${id} for update`;
+	return parseFirst(keyRow, rows);
 }
 
 /** Revokes a key; the first to do so stays on record. False when it was revoked before. */
@@ -191,9 +194,9 @@ export async function pageOfEnrollmentKeys(
 	page: { readonly after?: string; readonly before?: string; readonly limit: number; readonly backward: boolean },
 ): Promise<KeyRecord[]> {
 	return parseRows(
-		row,
+		keyRow,
 		await sql`
-		select ${columns(sql)} from keys
+		select ${keyColumns(sql)} from keys
 		where tenant_id = ${tenantId} and kind = 'enroll'
 			${siteId === undefined ? sql`` : sql`and site_id = ${siteId}`}
 			${page.after === undefined ? sql`` : sql`and id < ${page.after}`}
@@ -213,9 +216,9 @@ export async function countEnrollmentKeys(sql: Sql, tenantId: string, siteId: st
 /** The newest tokens of hosts that are neither used, revoked nor expired, in no order. */
 export async function liveHostTokens(sql: Sql, tenantId: string, hostIds: readonly string[], now: number): Promise<KeyRecord[]> {
 	return parseRows(
-		row,
+		keyRow,
 		await sql`
-		select ${columns(sql)} from keys
+		select ${keyColumns(sql)} from keys
 		where tenant_id = ${tenantId} and kind = 'host' and host_id = any (${[...hostIds]}::text[])
 			and consumed_at is null and revoked_at is null and expires_at > ${new Date(now)} limit ${hostIds.length}`,
 	);

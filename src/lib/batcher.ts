@@ -30,8 +30,11 @@ export interface BatcherOptions {
 	readonly waitingMax: number;
 	/** Whether this failure of a batch would meet each of its items alone too. */
 	readonly shared: (error: unknown) => boolean;
-	/** A second batch begins beside the one in flight once so many wait; default never. Its items do not see what the other one does. */
-	readonly besideAt?: number;
+	/**
+	 * Further batches that begin beside those in flight: the second once as many wait as the first number says, the third at the second number. Default
+	 * none. Their items do not see what the others do.
+	 */
+	readonly besideAt?: readonly number[];
 }
 
 /**
@@ -40,10 +43,10 @@ export interface BatcherOptions {
  * says that the failure would meet each of them (the database is away): then all fail with it.
  */
 export function batcher<I, O>(run: (items: readonly I[]) => Promise<readonly O[]>, options: BatcherOptions): Batcher<I, O> {
-	const { batchMax, waitingMax, besideAt = Number.POSITIVE_INFINITY } = options;
+	const { batchMax, waitingMax, besideAt = [] } = options;
 	const queue: Waiting<I, O>[] = [];
 	let inFlight = 0;
-	const mayBegin = () => queue.length > 0 && (inFlight === 0 || (inFlight === 1 && queue.length >= besideAt));
+	const mayBegin = () => queue.length > 0 && (inFlight === 0 || queue.length >= (besideAt[inFlight - 1] ?? Number.POSITIVE_INFINITY));
 
 	async function settle(batch: readonly Waiting<I, O>[]): Promise<void> {
 		try {

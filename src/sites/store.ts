@@ -41,6 +41,14 @@ export async function siteByCode(sql: Sql | Tx, tenantId: string, code: string):
 	return parseFirst(siteRow, await sql`select ${columns(sql)} from sites where tenant_id = ${tenantId} and code = ${code} limit 1`);
 }
 
+/** A site as one column, `s` in the statement that reads it. */
+export const siteInJson = {
+	columns: (sql: Sql) =>
+		sql`jsonb_build_object('id', s.id, 'tenantId', s.tenant_id, 'code', s.code, 'name', s.name, 'enrollmentPolicy', s.enrollment_policy,
+			'workerNamePattern', s.worker_name_pattern, 'createdAt', round(extract(epoch from s.created_at) * 1000))`,
+	schema: v.object({ ...siteRow.entries, createdAt: v.number() }),
+};
+
 /** Sites by id, of any tenant: for callers that got the ids from rows of the right one. */
 export async function sitesById(sql: Sql | Tx, ids: readonly string[]): Promise<SiteRecord[]> {
 	if (ids.length === 0) return [];

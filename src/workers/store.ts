@@ -244,14 +244,7 @@ const workerRow = {
  * transaction inserted the same id or machine uid first. The caller holds the lock on those that exist.
  */
 export async function saveWorkers(tx: Tx, added: readonly WorkerRecord[], changed: readonly WorkerRecord[]): Promise<number> {
-	const inserting =
-		added.length === 0
-			? undefined
-			: tx`
-		insert into workers (tenant_id, id, name, hostname, machine_uid, site_id, fleet_id, key_id, key_version, method, auto_enrolled, state,
-			pending_reason, contested_uid, contested_worker_id, evidence, labels, version, platform, created_at, enrolled_at)
-		select * from ${recordset(tx, added, workerRow)} as r
-		on conflict do nothing`;
+	const inserting = added.length === 0 ? undefined : tx`${insertion(tx, added)} on conflict do nothing`;
 	const updating =
 		changed.length === 0
 			? undefined
@@ -263,4 +256,16 @@ export async function saveWorkers(tx: Tx, added: readonly WorkerRecord[], change
 		where w.tenant_id = r."tenantId" and w.id = r.id`;
 	const [inserted] = await Promise.all([inserting, updating]);
 	return inserted?.count ?? 0;
+}
+
+/** Inserts workers that are not there; fails with a unique violation when one is (`isLostWrite`). Dearer rows: a conflict that is looked for is a second search of each index. */
+export async function addWorkers(tx: Tx, added: readonly WorkerRecord[]): Promise<void> {
+	if (added.length > 0) await insertion(tx, added);
+}
+
+function insertion(tx: Tx, added: readonly WorkerRecord[]) {
+	return tx`
+		insert into workers (tenant_id, id, name, hostname, machine_uid, site_id, fleet_id, key_id, key_version, method, auto_enrolled, state,
+			pending_reason, contested_uid, contested_worker_id, evidence, labels, version, platform, created_at, enrolled_at)
+		select * from ${recordset(tx, added, workerRow)} as r`;
 }

@@ -13,6 +13,7 @@ import { pageOfApiKeys } from "../../src/keys/api-key-store.ts";
 import { credentialBySelector, credentialByText } from "../../src/auth/store.ts";
 import type { Tx } from "../../src/db/port.ts";
 import type { ProvenRequest } from "../../src/enrollment/request.ts";
+import { glance } from "../../src/enrollment/glance-store.ts";
 import { load } from "../../src/enrollment/store.ts";
 import { pageOfHosts } from "../../src/hosts/store.ts";
 import { expiringKeys, keysBySelectors, pageOfEnrollmentKeys } from "../../src/keys/store.ts";
@@ -85,6 +86,19 @@ void test("among 20,000 of each, every look-up of a batch of enrollments has an 
 		);
 	});
 	assert.deepEqual(tables, []);
+});
+
+void test("among 20,000 of each, a glance at a batch of enrollments reads no table from end to end", async () => {
+	const requests = Array.from({ length: 64 }, (_, index) => request(30_000 + index));
+	assert.deepEqual(
+		await scanned((tx) =>
+			glance(
+				tx,
+				requests.map((one) => ({ ...one, keyId: "key_17" })),
+			),
+		),
+		[],
+	);
 });
 
 void test("a read that has no index is seen", async () => {

@@ -69,9 +69,9 @@ describe("batches form by themselves", () => {
 	});
 });
 
-describe("a second batch beside the first (G7)", () => {
-	test("begins once so many wait, and never a third", async () => {
-		const { it, runs, run } = byHand({ besideAt: 2, batchMax: 2 });
+describe("further batches beside the first (G7)", () => {
+	test("a second begins once so many wait, and never a third where none was asked for", async () => {
+		const { it, runs, run } = byHand({ besideAt: [2], batchMax: 2 });
 		const all = ["a", "b", "c", "d", "e"].map((item) => it.add(item));
 		expect(runs.map(({ items }) => items)).toEqual([["a"], ["b", "c"]]);
 		(await run(1)).finish();
@@ -82,8 +82,16 @@ describe("a second batch beside the first (G7)", () => {
 		expect(await Promise.all(all)).toEqual(["a done", "b done", "c done", "d done", "e done"]);
 	});
 
+	test("a third begins once as many more wait as it was given", async () => {
+		const { it, runs, run } = byHand({ besideAt: [1, 3] });
+		const all = ["a", "b", "c", "d", "e"].map((item) => it.add(item));
+		expect(runs.map(({ items }) => items)).toEqual([["a"], ["b"], ["c", "d", "e"]]);
+		for (const index of [2, 0, 1]) (await run(index)).finish();
+		expect(await Promise.all(all)).toEqual(["a done", "b done", "c done", "d done", "e done"]);
+	});
+
 	test("while fewer wait they stay together, and go when the one in flight is done", async () => {
-		const { it, runs, run } = byHand({ besideAt: 3 });
+		const { it, runs, run } = byHand({ besideAt: [3] });
 		const all = ["a", "b", "c"].map((item) => it.add(item));
 		expect(runs).toHaveLength(1);
 		(await run(0)).finish();
