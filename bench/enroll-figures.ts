@@ -85,14 +85,22 @@ export function figuresOf(rounds: readonly Round[], burstSize: number, prefix: s
 			value: over((round) => rate(round, "bun 1000") / rate(round, "bun 64")),
 			...marks(1, 1.4),
 		});
-	const most = ({ beside }: Round) => Math.max(...beside.map(({ result }) => result.perSecond));
+	const most = ({ beside }: Round, clientsMax: number) =>
+		Math.max(...beside.filter(({ clients }) => clients <= clientsMax).map(({ result }) => result.perSecond));
 	if (rounds.every(({ beside }) => beside.length > 0))
-		figures.push({
-			name: "enroll at 64 clients ÷ PostGraphile 5 with the same writes as one SQL function",
-			value: over((round) => rate(round, "bun 64") / most(round)),
-			...marks(7, 15),
-			detail: { perSecond: over((round) => rate(round, "bun 64")), postgraphilePerSecond: over(most) },
-		});
+		figures.push(
+			{
+				name: "enroll at 64–256 clients ÷ PostGraphile 5 with the same writes as one SQL function, at its best of 1 to 256",
+				value: over((round) => broad(round) / most(round, 256)),
+				...marks(7, 15),
+				detail: { perSecond: over(broad), postgraphilePerSecond: over((round) => most(round, 256)) },
+			},
+			{
+				name: "enroll at 64 clients ÷ PostGraphile 5, at its best of 1 to 64",
+				value: over((round) => rate(round, "bun 64") / most(round, 64)),
+				detail: { perSecond: over((round) => rate(round, "bun 64")), postgraphilePerSecond: over((round) => most(round, 64)) },
+			},
+		);
 	return figures;
 }
 

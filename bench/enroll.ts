@@ -45,7 +45,7 @@ const fullSizes: Sizes = {
 	burst: 10_000,
 	clients: [1, 16, 64, 256, 1_000],
 	pgbenchClients: [1, 4, 16, 64],
-	postgraphileClients: [1, 16, 64],
+	postgraphileClients: [1, 16, 64, 256],
 };
 
 /** Runs every load by turns in each round, so that a noisy neighbour meets both sides alike; the medians of the rounds' ratios count. */

@@ -32,7 +32,7 @@ begin
 			jsonb_build_object('attemptId', 'att_' || padded, 'method', 'SITE_KEY', 'name', name, 'machineUid', machine_uid, 'outcome', 'NEW'));
 	insert into public.events (tenant_id, kind, payload) values
 		(key.tenant_id, 'host', jsonb_build_object('kind', 'host', 'host', jsonb_build_object('id', host, 'tenantId', key.tenant_id, 'name', name, 'siteId', key.site_id, 'workerId', worker, 'state', 'MONITORING', 'lastKnownState', 'MONITORING', 'createdAt', 1800000000000))),
-		(key.tenant_id, 'attempt', jsonb_build_object('kind', 'attempt', 'attempt', jsonb_build_object('id', 'att_' || padded, 'tenantId', key.tenant_id, 'at', 1800000000000, 'method', 'SITE_KEY', 'accepted', true, 'outcome', 'NEW', 'sourceAddress', '127.0.0.1', 'claimedName', name, 'machineUid', machine_uid, 'siteId', key.site_id, 'workerId', worker)));
+		(key.tenant_id, 'attempt', jsonb_build_object('kind', 'attempt', 'attemptId', 'att_' || padded));
 	perform pg_notify('muster_events', '');
 	return worker;
 end $$;
