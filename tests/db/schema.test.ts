@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { schemaSql } from "../../scripts/schema-sql.ts";
 import { connect } from "../../src/db/client.ts";
+import { isForeignKeyViolation } from "../../src/db/faults.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { inDatabase, type TestDatabase, testDatabase } from "../support/db.ts";
 
@@ -47,6 +48,16 @@ void test("the dump changes with a column, a default, a constraint, an index, a 
 		assert.ok(!seen.has(text), change);
 		seen.add(text);
 	}
+});
+
+void test("a tenant or a site that machines name cannot be deleted, whatever names it, though machines are let in without a check for each (S1)", async () => {
+	const { sql } = database.db;
+	await sql`insert into tenants (id, slug, name, created_at) values ('ten_kept', 'kept', 'kept', now())`;
+	await sql`insert into sites (id, tenant_id, code, name, enrollment_policy, created_at)
+		values ('site_kept', 'ten_kept', 'kept', 'kept', 'AUTO_APPROVE', now())`;
+	const refused = (error: unknown) => isForeignKeyViolation(error) && /never deleted/.test(String(error));
+	await assert.rejects(async () => await sql`delete from sites where id = 'site_kept'`, refused);
+	await assert.rejects(async () => await sql`delete from tenants where id = 'ten_kept'`, refused);
 });
 
 /** Tables name each other before they are made, so foreign keys wait until the end. */
