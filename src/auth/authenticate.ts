@@ -7,7 +7,7 @@ import { parseToken, sameBytes, sha256 } from "../protocol/token.ts";
 import type { AnonymousPrincipal, Principal, WorkerPrincipal } from "./principal.ts";
 import { touchApiKey } from "../keys/api-key-store.ts";
 import { type CredentialRow, credentialBySelector, credentialByText, firstUse, insertTenant, tenantBySlug } from "./store.ts";
-import type { TokenVerifier } from "./tokens.ts";
+import { claimedOwner, type TokenVerifier } from "./tokens.ts";
 
 /** What a client showed, from headers or from `connection_init`. */
 export interface Shown {
@@ -31,6 +31,7 @@ const refusedWorker: AnonymousPrincipal = { kind: "anonymous", why: "The worker 
 export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" | "log">, tokens: TokenVerifier): Authenticator {
 	const tenants = boundedMap<string>(10_000);
 	const noted = boundedMap<number>(10_000);
+	const failures = boundedMap<number>(10_000);
 
 	async function tenantOf(slug: string, mayMake: boolean): Promise<string | undefined> {
 		const known = tenants.get(slug);
@@ -48,13 +49,46 @@ export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" |
 	async function operator(token: string, source: string): Promise<Principal> {
 		const claims = await tokens.verify(token);
 		if ("problem" in claims) {
-			deps.log.warn("auth.operator_refused", { source, problem: claims.problem });
+			await refuseOperator(token, source, claims.problem);
 			return { kind: "anonymous", why: claims.problem };
 		}
 		const tenantId = await tenantOf(claims.tenant, claims.own);
 		if (tenantId === undefined) return { kind: "anonymous", why: `The admin token names tenant "${claims.tenant}", which does not exist` };
 		const { subject, role, expiresAt } = claims;
 		return { kind: "operator", tenantId, role, subject, actor: `operator:${subject}`, expiresAt };
+	}
+
+	/**
+	 * Tells of a person's failed sign-in, in the audit of the tenant that the token names (S7; `default` when it names none): what it says of its owner
+	 * is not proven. Once a minute for each source, owner and reason, so that a page which asks on and on with an old token does not fill the audit.
+	 */
+	async function refuseOperator(token: string, source: string, problem: string): Promise<void> {
+		const now = deps.clock.now();
+		const owner = claimedOwner(token);
+		deps.log.warn("auth.operator_refused", { source, ...owner, problem });
+		const told = `${source}\n${owner.tenant}\n${owner.subject}\n${problem}`;
+		if (now - (failures.get(told) ?? Number.NEGATIVE_INFINITY) < 60_000) return;
+		failures.set(told, now);
+		try {
+			const tenantId = await tenantOf(owner.tenant, false);
+			if (tenantId !== undefined) await audited(tenantId, source, owner.subject, { problem });
+		} catch (error) {
+			// Whoever shows a wrong token is told so, also while the database is away.
+			deps.log.warn("auth.note_failed", { error });
+		}
+	}
+
+	async function audited(tenantId: string, source: string, subject: string, detail: Readonly<Record<string, unknown>>): Promise<void> {
+		const entry = {
+			id: deps.mintId("audit"),
+			tenantId,
+			at: deps.clock.now(),
+			actor: `source:${source}`,
+			action: "login.failed",
+			subject,
+			detail,
+		};
+		await deps.db.tx((tx) => record(tx, [entry]));
 	}
 
 	async function worker(apiKey: string, shown: Shown): Promise<WorkerPrincipal | AnonymousPrincipal> {
@@ -87,16 +121,8 @@ export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" |
 	async function refuseWorker(shown: Shown, tenantId: string | undefined): Promise<AnonymousPrincipal> {
 		deps.log.warn("auth.worker_refused", { source: shown.sourceAddress, workerId: shown.workerId });
 		if (tenantId !== undefined) {
-			const entry = {
-				id: deps.mintId("audit"),
-				tenantId,
-				at: deps.clock.now(),
-				actor: `source:${shown.sourceAddress}`,
-				action: "login.failed",
-				subject: shown.workerId?.slice(0, 100) ?? "unknown",
-				detail: { nodeName: shown.nodeName?.slice(0, 253) ?? null },
-			};
-			await deps.db.tx((tx) => record(tx, [entry]));
+			const nodeName = shown.nodeName?.slice(0, 253) ?? null;
+			await audited(tenantId, shown.sourceAddress, shown.workerId?.slice(0, 100) ?? "unknown", { nodeName });
 		}
 		return refusedWorker;
 	}

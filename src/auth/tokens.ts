@@ -1,6 +1,7 @@
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify, SignJWT } from "jose";
 import * as v from "valibot";
 import type { Clock } from "../lib/clock.ts";
+import { madePlain } from "../lib/plain-text.ts";
 import type { Secret } from "../lib/secret.ts";
 import { type Role, roles } from "./principal.ts";
 
@@ -104,11 +105,27 @@ function read(payload: JWTPayload, own: boolean): TokenClaims {
 }
 
 function issuerOf(token: string): string | undefined {
+	const { iss } = unverified(token);
+	return typeof iss === "string" ? iss : undefined;
+}
+
+/** Whose a token says it is, whoever wrote it: for telling of one that was refused, never for letting anybody in. */
+export function claimedOwner(token: string): { readonly tenant: string; readonly subject: string } {
+	const { sub, tenant, muster_tenant: outside } = unverified(token);
+	const named = outside ?? tenant;
+	return {
+		tenant: typeof named === "string" && isTenantSlug(named) ? named : "default",
+		subject: typeof sub === "string" && sub !== "" ? madePlain(sub, 100) : "unknown",
+	};
+}
+
+/** Nothing when it is no token. */
+function unverified(token: string): Readonly<Record<string, unknown>> {
 	try {
 		const body: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
-		return v.parse(v.object({ iss: v.string() }), body).iss;
+		return v.parse(v.record(v.string(), v.unknown()), body);
 	} catch {
-		return undefined;
+		return {};
 	}
 }
 
