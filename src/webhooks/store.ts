@@ -156,7 +156,8 @@ export async function queueAlerts(tx: Tx, alertIds: readonly string[]): Promise<
 			jsonb_build_object('id', a.id, 'kind', a.kind, 'severity', a.severity, 'message', a.message, 'workerId', a.worker_id,
 				'hostId', a.host_id, 'siteId', a.site_id, 'tenant', t.slug,
 				'at', to_char(a.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
-			'PENDING', 0, now(), now()
+			-- The column keeps milliseconds and rounds: due at once must not be due in half of one, after whoever is woken has looked.
+			'PENDING', 0, now(), date_trunc('milliseconds', now())
 		from alerts a
 			join tenants t on t.id = a.tenant_id
 			join webhooks w on w.tenant_id = a.tenant_id and w.disabled_at is null and (w.kinds is null or a.kind = any (w.kinds))
@@ -172,7 +173,7 @@ export async function queueMessage(
 	const rows = await tx`
 		insert into webhook_deliveries as d (id, tenant_id, webhook_id, type, data, state, attempts, created_at, next_attempt_at)
 		select ${message.id}::text, t.id, ${message.webhookId}::text, 'alert.test',
-			${tx.json(message.data as never)}::jsonb || jsonb_build_object('tenant', t.slug), 'PENDING', 0, now(), now()
+			${tx.json(message.data as never)}::jsonb || jsonb_build_object('tenant', t.slug), 'PENDING', 0, now(), date_trunc('milliseconds', now())
 		from tenants t where t.id = ${message.tenantId}
 		returning ${deliveryColumns(tx)}`;
 	return parseFirst(deliveryRow, rows);

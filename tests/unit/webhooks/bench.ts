@@ -89,7 +89,8 @@ export async function deliveriesOf({ database }: DeliveryBench, webhookId: strin
 
 /** Lets the wait before the next attempt, or a lease, have passed. */
 export async function passWait({ database }: DeliveryBench, webhookId: string): Promise<void> {
-	await database.db.sql`update webhook_deliveries set next_attempt_at = now() where webhook_id = ${webhookId} and state = 'PENDING'`;
+	await database.db
+		.sql`update webhook_deliveries set next_attempt_at = date_trunc('milliseconds', now()) where webhook_id = ${webhookId} and state = 'PENDING'`;
 }
 
 /** Claims as a server does that dies afterwards. */

@@ -95,6 +95,17 @@ describe("several servers", () => {
 		expect(verified(secret, late).type).toBe("alert.raised");
 	});
 
+	test("what is raised is due at once, not after the half of a millisecond by which its time could be rounded up", async () => {
+		const { id } = await newWebhook(bench, bench.receiver.path());
+		for (let time = 0; time < 20; time++) {
+			const late = await bench.deps.db.tx(async (tx) => {
+				await raise(bench.deps, tx, 1);
+				return tx`select id from webhook_deliveries where webhook_id = ${id} and next_attempt_at > now()`;
+			});
+			expect([...late]).toEqual([]);
+		}
+	});
+
 	test("a server that records after its lease was taken over changes nothing", async () => {
 		const { id } = await newWebhook(bench, bench.receiver.path());
 		await raised();
