@@ -1,5 +1,10 @@
 /** Machines that nobody knows are decided without a lock (G7): what becomes known between the glance and the write must not be lost, nor written twice. */
 import { describe, expect, test } from "bun:test";
+import { createEnroller } from "../../src/enrollment/enroll.ts";
+import { createLimiter } from "../../src/enrollment/limiter.ts";
+import { createProver } from "../../src/enrollment/prove.ts";
+import type { Sql } from "../../src/db/port.ts";
+import { LinkError } from "../../src/db/link.ts";
 import { enrollInput, hex, holding, lockWaiters, newSite, rowCount } from "../support/pipeline.ts";
 import { type TwoServers, twoServers } from "../support/two-servers.ts";
 
@@ -68,4 +73,21 @@ describe("a machine that somebody else lets in between the glance and the write 
 		expect(await rowCount(database.db, "hosts", `site_id = '${site.siteId}'`)).toBe(40);
 		expect(await rowCount(database.db, "keys", `id = '${site.keyId}' and uses = 40`)).toBe(1);
 	});
+});
+
+test("G6: a connection that is lost at the glance costs nobody an admission: nothing was written, so it is decided in a transaction", async () => {
+	const site = await newSite(left.deps);
+	const { sql } = left.deps.db;
+	let lost = 0;
+	const cut = (first: TemplateStringsArray, ...rest: never[]) => {
+		if (!first.join("").includes("any_known")) return sql(first, ...rest);
+		lost++;
+		return Promise.reject(new LinkError("CONNECTION_CLOSED", "cut by a test"));
+	};
+	const deps = { ...left.deps, db: { ...left.deps.db, sql: Object.assign(cut, sql) as unknown as Sql } };
+	const limiter = createLimiter(deps.clock, { refusalsPerMinute: 10, lockout: { failures: 10, seconds: 60 } });
+	const { enroll } = createEnroller(deps, createProver(deps), limiter);
+	expect(await enroll(enrollInput(site), "192.0.2.1")).toMatchObject({ kind: "enrolled", outcome: "NEW" });
+	expect(lost).toBe(1);
+	expect(await rowCount(database.db, "keys", `id = '${site.keyId}' and uses = 1`)).toBe(1);
 });
