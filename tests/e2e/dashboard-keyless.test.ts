@@ -42,6 +42,8 @@ describe.skipIf(!hasBrowser).each([...runtimeNames])(
 		}
 		/** Makes the line on the page; returns what was copied there. */
 		async function lineFor(page: Page, name: string): Promise<string> {
+			// The page before may have a field of that label too.
+			await page.getByRole("heading", { name: "Add a host" }).waitFor();
 			await page.getByLabel("Name").fill(name);
 			await page.getByRole("button", { name: "Make the line" }).click();
 			await page.getByRole("button", { name: "Copy" }).click();

@@ -39,6 +39,7 @@ describe.skipIf(!hasBrowser).each([...runtimeNames])("the dashboard on %s (needs
 
 	/** Makes a host on the page; returns the line that was copied there. */
 	async function addHost(page: Page, name: string): Promise<string> {
+		await page.getByRole("heading", { name: "Add a host" }).waitFor();
 		await page.getByLabel("Name").fill(name);
 		await page.getByRole("button", { name: "Make the line" }).click();
 		await page.getByRole("button", { name: "Copy" }).click();
