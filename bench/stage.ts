@@ -53,12 +53,20 @@ export async function openPostgres(opened?: { readonly url: string; stop(): Prom
 	};
 }
 
-/** A server as users start it, but for the log: one line for each enrollment is left out. */
+/**
+ * A server as users start it, but for the log (one line for each enrollment is left out), and for how long a machine may be silent: those that are let in here
+ * never send a heartbeat, and after 90 s the server would spend itself on telling that a hundred thousand of them are lost, while the limits beside it need not.
+ */
 export function openMuster(runtime: RuntimeName, databaseUrl: string, env: Readonly<Record<string, string>> = {}): Promise<Muster> {
 	return startMuster({
 		runtime,
 		databaseUrl,
-		env: { MUSTER_LOG_LEVEL: "error", MUSTER_SHARED_SECRET: "the shared secret of these measurements", ...env },
+		env: {
+			MUSTER_LOG_LEVEL: "error",
+			MUSTER_STALE_SECONDS: "86400",
+			MUSTER_SHARED_SECRET: "the shared secret of these measurements",
+			...env,
+		},
 	});
 }
 
