@@ -86,8 +86,8 @@ test("G6: a connection that is lost at the glance costs nobody an admission: not
 	};
 	const deps = { ...left.deps, db: { ...left.deps.db, sql: Object.assign(cut, sql) as unknown as Sql } };
 	const limiter = createLimiter(deps.clock, { refusalsPerMinute: 10, lockout: { failures: 10, seconds: 60 } });
-	const { enroll } = createEnroller(deps, createProver(deps), limiter);
-	expect(await enroll(enrollInput(site), "192.0.2.1")).toMatchObject({ kind: "enrolled", outcome: "NEW" });
+	const enroller = createEnroller(deps, createProver(deps), limiter);
+	expect(await enroller.enroll(enrollInput(site), "192.0.2.1")).toMatchObject({ kind: "enrolled", outcome: "NEW" });
 	expect(lost).toBe(1);
 	expect(await rowCount(database.db, "keys", `id = '${site.keyId}' and uses = 1`)).toBe(1);
 });
