@@ -74,6 +74,7 @@ export function createAuthenticator(deps: Pick<Deps, "db" | "clock" | "mintId" |
 			if (tenantId !== undefined) await audited(tenantId, source, owner.subject, { problem });
 		} catch (error) {
 			// Whoever shows a wrong token is told so, also while the database is away.
+			failures.delete(told);
 			deps.log.warn("auth.note_failed", { error });
 		}
 	}

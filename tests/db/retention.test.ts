@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { pruneAlerts } from "../../src/alerts/store.ts";
+import { pruneEvents } from "../../src/events/store.ts";
 import { idFloor } from "../../src/lib/id.ts";
 import { prune } from "../../src/retention.ts";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
@@ -93,4 +94,20 @@ void test("among thousands of alerts that nobody acknowledged, those that go are
 		return Number(row?.["read"]);
 	});
 	assert.ok(read < 100, `${read} rows were read`);
+});
+
+void test("events of the outbox go after an hour, oldest first and a bounded number a step; younger ones stay, also behind one that is older (H18)", async () => {
+	const { sql } = database.db;
+	await sql`delete from events`;
+	for (const minutes of [90, 80, 70, 10, 61, 0])
+		await sql`insert into events (tenant_id, at, kind, payload) values (${tenant}, now() - ${minutes}::int * interval '1 minute', 'x', '{}')`;
+	const left = async () =>
+		(await sql`select round(extract(epoch from now() - at) / 60)::int as minutes from events order by id`).map(({ minutes }) =>
+			Number(minutes),
+		);
+	assert.equal(await pruneEvents(sql, 2), 2);
+	assert.deepEqual(await left(), [70, 10, 61, 0]);
+	assert.equal(await pruneEvents(sql, 100), 2);
+	assert.deepEqual(await left(), [10, 0]);
+	assert.equal(await pruneEvents(sql, 100), 0);
 });

@@ -2,6 +2,8 @@
 import { expect, test } from "bun:test";
 import type { Db } from "../../../src/db/port.ts";
 import type { AlertRecord } from "../../../src/alerts/alert.ts";
+import type { AttemptRecord } from "../../../src/enrollment/attempt.ts";
+import { insertAttempts } from "../../../src/enrollment/attempt-store.ts";
 import { append } from "../../../src/events/outbox.ts";
 import { openPostgresBus } from "../../../src/events/postgres-bus.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
@@ -31,6 +33,7 @@ async function opened(log: Log = silentLog) {
 	const bus = await openPostgresBus({ db, clock: systemClock, log, metrics: createMetrics(), processId: "one" });
 	return {
 		bus,
+		attempted: (attempt: AttemptRecord) => database.db.tx((tx) => insertAttempts(tx, [attempt])),
 		write: (events: Parameters<typeof append>[1]) => database.db.tx((tx) => append(tx, events)),
 		hold() {
 			const { promise, resolve } = Promise.withResolvers<void>();
@@ -88,4 +91,31 @@ test("H18: a listener that throws keeps nobody else from hearing, and is named i
 	await stage.write([alert("alrt_3")]);
 	expect(await heard.promise).toBe("alrt_3");
 	expect(said).toEqual(["events.listener_failed"]);
+});
+
+test("H18: an attempt is delivered as it was written, though the outbox only names it; one that was pruned meanwhile holds up nothing", async () => {
+	await using stage = await opened();
+	const attempt: AttemptRecord = {
+		id: "att_1",
+		tenantId,
+		at: 1_800_000_000_123,
+		method: "SITE_KEY",
+		accepted: false,
+		outcome: null,
+		reason: "bad_secret",
+		sourceAddress: "192.0.2.1",
+		claimedName: "robot",
+		hostname: null,
+		machineUid: "uid-1",
+		siteId: null,
+		hostId: null,
+		workerId: null,
+		keyId: "key_1",
+	};
+	const pruned = { tenantId, event: { kind: "attempt", attempt: { ...attempt, id: "att_0" } } } as const;
+	const heard = Promise.withResolvers<AttemptRecord>();
+	stage.bus.onEvent(["attempt"], ({ event }) => heard.resolve(event.attempt));
+	await stage.attempted(attempt);
+	await stage.write([pruned, { tenantId, event: { kind: "attempt", attempt } }]);
+	expect(await heard.promise).toEqual(attempt);
 });
