@@ -56,6 +56,21 @@ create table attempts (
 CREATE INDEX attempts_by_host ON attempts USING btree (host_id, id);
 CREATE INDEX attempts_by_site ON attempts USING btree (tenant_id, site_id, id);
 CREATE INDEX attempts_by_tenant ON attempts USING btree (tenant_id, id);
+alter table attempts alter column id set statistics 10;
+alter table attempts alter column tenant_id set statistics 10;
+alter table attempts alter column at set statistics 10;
+alter table attempts alter column method set statistics 10;
+alter table attempts alter column accepted set statistics 10;
+alter table attempts alter column outcome set statistics 10;
+alter table attempts alter column reason set statistics 10;
+alter table attempts alter column source_address set statistics 10;
+alter table attempts alter column claimed_name set statistics 10;
+alter table attempts alter column hostname set statistics 10;
+alter table attempts alter column machine_uid set statistics 10;
+alter table attempts alter column site_id set statistics 10;
+alter table attempts alter column host_id set statistics 10;
+alter table attempts alter column worker_id set statistics 10;
+alter table attempts alter column key_id set statistics 10;
 
 create table audit (
 	id text collate "C" not null,
@@ -68,11 +83,19 @@ create table audit (
 	constraint audit_pkey PRIMARY KEY (id)
 );
 CREATE INDEX audit_by_tenant ON audit USING btree (tenant_id, id);
-CREATE INDEX audit_words ON audit USING gin (array_to_tsvector(string_to_array(btrim(regexp_replace(lower(("left"(((((((action || ' '::text) || actor) || ' '::text) || subject) || ' '::text) ||
+CREATE INDEX audit_words ON audit USING gin ((
 CASE
-    WHEN (action ~~ 'enrollment.%'::text) THEN ((((COALESCE((detail ->> 'name'::text), ''::text) || ' '::text) || COALESCE((detail ->> 'machineUid'::text), ''::text)) || ' '::text) || COALESCE((detail ->> 'reason'::text), ''::text))
-    ELSE COALESCE((detail)::text, ''::text)
-END), 500) COLLATE "C")), '[\x01-\x2f\x3a-\x60\x7b-\x7f]+'::text, ' '::text, 'g'::text)), ' '::text)));
+    WHEN (action ~~ 'enrollment.%'::text) THEN array_to_tsvector(array_remove(string_to_array(lower(("left"(((((((((((replace(action, '.'::text, ' '::text) || ' '::text) || substr(actor, (strpos(actor, ':'::text) + 1))) || ' '::text) || subject) || ' '::text) || COALESCE((detail ->> 'name'::text), ''::text)) || ' '::text) || COALESCE((detail ->> 'machineUid'::text), ''::text)) || ' '::text) || COALESCE((detail ->> 'reason'::text), ''::text)), 500) COLLATE "C")), ' '::text), ''::text))
+    ELSE array_to_tsvector(string_to_array(btrim(regexp_replace(lower(("left"(((((((action || ' '::text) || actor) || ' '::text) || subject) || ' '::text) || COALESCE((detail)::text, ''::text)), 500) COLLATE "C")), '[\x01-\x2f\x3a-\x60\x7b-\x7f]+'::text, ' '::text, 'g'::text)), ' '::text))
+END));
+alter table audit alter column id set statistics 10;
+alter table audit alter column tenant_id set statistics 10;
+alter table audit alter column at set statistics 10;
+alter table audit alter column actor set statistics 10;
+alter table audit alter column action set statistics 10;
+alter table audit alter column subject set statistics 10;
+alter table audit alter column detail set statistics 0;
+alter index audit_words alter column 1 set statistics 10;
 
 create table auto_enrollment (
 	tenant_id text collate "C" not null,
@@ -214,7 +237,6 @@ create table credentials (
 	last_used_at timestamp(3) with time zone,
 	constraint credentials_pkey PRIMARY KEY (id),
 	constraint credentials_selector_key UNIQUE (selector),
-	constraint credentials_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE,
 	constraint credentials_hash_check CHECK ((length(hash) = 32)),
 	constraint credentials_kind_check CHECK ((kind = ANY (ARRAY['enrollment'::text, 'named'::text, 'shared'::text]))),
 	constraint credentials_kind_worker CHECK (((kind = 'enrollment'::text) = (worker_id IS NOT NULL)))
@@ -222,6 +244,19 @@ create table credentials (
 CREATE INDEX credentials_by_hash ON credentials USING btree (hash) WHERE (worker_id IS NULL);
 CREATE INDEX credentials_by_worker ON credentials USING btree (tenant_id, worker_id);
 CREATE INDEX credentials_named ON credentials USING btree (tenant_id, id) WHERE (worker_id IS NULL);
+alter table credentials alter column id set statistics 10;
+alter table credentials alter column seq set statistics 10;
+alter table credentials alter column tenant_id set statistics 10;
+alter table credentials alter column worker_id set statistics 10;
+alter table credentials alter column name set statistics 10;
+alter table credentials alter column selector set statistics 10;
+alter table credentials alter column hash set statistics 10;
+alter table credentials alter column hint set statistics 10;
+alter table credentials alter column created_at set statistics 10;
+alter table credentials alter column first_used_at set statistics 10;
+alter table credentials alter column revoked_at set statistics 10;
+alter table credentials alter column kind set statistics 10;
+alter table credentials alter column last_used_at set statistics 10;
 
 create table engines (
 	tenant_id text collate "C" not null,
@@ -258,6 +293,21 @@ create table enrollments (
 CREATE INDEX enrollments_by_expiry ON enrollments USING btree (expires_at);
 CREATE INDEX enrollments_held ON enrollments USING btree (tenant_id, worker_id) WHERE (state = 'held'::text);
 CREATE INDEX enrollments_held_by_age ON enrollments USING btree (created_at) WHERE (state = 'held'::text);
+alter table enrollments alter column tenant_id set statistics 10;
+alter table enrollments alter column enrollment_id set statistics 10;
+alter table enrollments alter column key_id set statistics 10;
+alter table enrollments alter column worker_id set statistics 10;
+alter table enrollments alter column host_id set statistics 10;
+alter table enrollments alter column machine_uid set statistics 10;
+alter table enrollments alter column reply_key set statistics 0;
+alter table enrollments alter column state set statistics 10;
+alter table enrollments alter column outcome set statistics 10;
+alter table enrollments alter column credential_id set statistics 10;
+alter table enrollments alter column sealed set statistics 0;
+alter table enrollments alter column created_at set statistics 10;
+alter table enrollments alter column expires_at set statistics 10;
+alter table enrollments alter column mesh_key_id set statistics 10;
+alter table enrollments alter column sealed_mesh set statistics 0;
 
 create table events (
 	id bigint not null generated always as identity,
@@ -267,6 +317,11 @@ create table events (
 	payload jsonb not null,
 	constraint events_pkey PRIMARY KEY (id)
 );
+alter table events alter column id set statistics 10;
+alter table events alter column tenant_id set statistics 10;
+alter table events alter column at set statistics 10;
+alter table events alter column kind set statistics 10;
+alter table events alter column payload set statistics 0;
 
 create table fleets (
 	id text collate "C" not null,
@@ -362,7 +417,6 @@ create table hosts (
 	created_at timestamp(3) with time zone not null,
 	constraint hosts_pkey PRIMARY KEY (id),
 	constraint hosts_tenant_id_worker_id_key UNIQUE (tenant_id, worker_id),
-	constraint hosts_tenant_id_worker_id_fkey FOREIGN KEY (tenant_id, worker_id) REFERENCES workers(tenant_id, id) ON DELETE CASCADE,
 	constraint hosts_check CHECK (((state = 'DEGRADED'::text) OR (state = last_known_state))),
 	constraint hosts_fuse_provider_check CHECK ((fuse_provider = ANY (ARRAY['DOCKER'::text, 'PORTAINER'::text]))),
 	constraint hosts_last_known_state_check CHECK ((last_known_state = ANY (ARRAY['PENDING'::text, 'MONITORING'::text, 'FUSING'::text, 'FUSED'::text]))),
@@ -372,6 +426,17 @@ CREATE INDEX hosts_by_name ON hosts USING btree (tenant_id, name);
 CREATE INDEX hosts_by_site ON hosts USING btree (tenant_id, site_id, id);
 CREATE INDEX hosts_by_state ON hosts USING btree (tenant_id, state, id);
 CREATE INDEX hosts_by_tenant ON hosts USING btree (tenant_id, id);
+alter table hosts alter column id set statistics 10;
+alter table hosts alter column tenant_id set statistics 10;
+alter table hosts alter column name set statistics 10;
+alter table hosts alter column site_id set statistics 10;
+alter table hosts alter column worker_id set statistics 10;
+alter table hosts alter column state set statistics 10;
+alter table hosts alter column last_known_state set statistics 10;
+alter table hosts alter column mesh_address set statistics 10;
+alter table hosts alter column fuse_provider set statistics 10;
+alter table hosts alter column monitoring_since set statistics 10;
+alter table hosts alter column created_at set statistics 10;
 
 create table keys (
 	id text collate "C" not null,
@@ -586,7 +651,6 @@ create table workers (
 	constraint workers_pkey PRIMARY KEY (tenant_id, id),
 	constraint workers_tenant_id_machine_uid_key UNIQUE (tenant_id, machine_uid),
 	constraint workers_fleet_id_fkey FOREIGN KEY (fleet_id) REFERENCES fleets(id),
-	constraint workers_tenant_id_site_id_fkey FOREIGN KEY (tenant_id, site_id) REFERENCES sites(tenant_id, id),
 	constraint workers_check CHECK (((state = 'PENDING'::text) = (pending_reason IS NOT NULL))),
 	constraint workers_pending_reason_check CHECK ((pending_reason = ANY (ARRAY['COLLISION'::text, 'APPROVAL_REQUIRED'::text]))),
 	constraint workers_state_check CHECK ((state = ANY (ARRAY['ACTIVE'::text, 'PENDING'::text, 'REVOKED'::text])))
@@ -595,6 +659,27 @@ CREATE INDEX workers_by_age ON workers USING btree (tenant_id, created_at, id);
 CREATE INDEX workers_by_key ON workers USING btree (tenant_id, key_id);
 CREATE INDEX workers_by_site ON workers USING btree (tenant_id, site_id, created_at, id);
 CREATE INDEX workers_contested ON workers USING btree (tenant_id, contested_uid) WHERE (contested_uid IS NOT NULL);
+alter table workers alter column tenant_id set statistics 10;
+alter table workers alter column id set statistics 10;
+alter table workers alter column name set statistics 10;
+alter table workers alter column hostname set statistics 10;
+alter table workers alter column machine_uid set statistics 10;
+alter table workers alter column site_id set statistics 10;
+alter table workers alter column fleet_id set statistics 10;
+alter table workers alter column key_id set statistics 10;
+alter table workers alter column key_version set statistics 10;
+alter table workers alter column method set statistics 10;
+alter table workers alter column auto_enrolled set statistics 10;
+alter table workers alter column state set statistics 10;
+alter table workers alter column pending_reason set statistics 10;
+alter table workers alter column contested_uid set statistics 10;
+alter table workers alter column contested_worker_id set statistics 10;
+alter table workers alter column evidence set statistics 0;
+alter table workers alter column labels set statistics 0;
+alter table workers alter column version set statistics 10;
+alter table workers alter column platform set statistics 10;
+alter table workers alter column created_at set statistics 10;
+alter table workers alter column enrolled_at set statistics 10;
 
 CREATE OR REPLACE FUNCTION public.muster_exactly(written bigint, expected bigint, place text)
  RETURNS integer
@@ -612,6 +697,66 @@ begin raise exception 'A row of % is never deleted: workers and hosts name it', 
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.muster_site_known()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin if not exists (select from sites where tenant_id = new.tenant_id and id = new.site_id) then raise exception 'A row of % names a site that is not there: %', tg_table_name, new.site_id using errcode = 'foreign_key_violation'; end if; return null; end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.muster_sites_known()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+begin if exists (select from (select distinct tenant_id, site_id from added where site_id is not null) a where not exists (select from sites s where s.tenant_id = a.tenant_id and s.id = a.site_id)) then raise exception 'A row of % names a site that is not there', tg_table_name using errcode = 'foreign_key_violation'; end if; return null; end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.muster_worker_gone()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin delete from hosts where tenant_id = old.tenant_id and worker_id = old.id; delete from credentials where tenant_id = old.tenant_id and worker_id = old.id; return null; end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.muster_worker_known()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin perform from workers where tenant_id = new.tenant_id and id = new.worker_id for key share; if not found then raise exception 'A row of % names a worker that is not there: %', tg_table_name, new.worker_id using errcode = 'foreign_key_violation'; end if; return null; end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.muster_workers_known()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+declare wanted bigint; found_own bigint; found_all bigint; begin select count(a.worker_id), count(w.id), count(*) filter (where w.xmin = pg_current_xact_id()::xid) into wanted, found_all, found_own from added a left join workers w on w.tenant_id = a.tenant_id and w.id = a.worker_id; if found_own <> wanted then select count(*) into found_all from (select from added a join workers w on w.tenant_id = a.tenant_id and w.id = a.worker_id for key share of w) l; end if; if found_all <> wanted then raise exception 'A row of % names a worker that is not there', tg_table_name using errcode = 'foreign_key_violation'; end if; return null; end
+$function$
+;
+
+CREATE TRIGGER credentials_worker_known AFTER INSERT ON credentials REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION muster_workers_known();
+
+CREATE TRIGGER credentials_worker_moved AFTER UPDATE OF tenant_id, worker_id ON credentials FOR EACH ROW WHEN (((new.worker_id IS NOT NULL) AND ((new.tenant_id IS DISTINCT FROM old.tenant_id) OR (new.worker_id IS DISTINCT FROM old.worker_id)))) EXECUTE FUNCTION muster_worker_known();
+
+CREATE TRIGGER hosts_worker_known AFTER INSERT ON hosts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION muster_workers_known();
+
+CREATE TRIGGER hosts_worker_moved AFTER UPDATE OF tenant_id, worker_id ON hosts FOR EACH ROW WHEN (((new.worker_id IS NOT NULL) AND ((new.tenant_id IS DISTINCT FROM old.tenant_id) OR (new.worker_id IS DISTINCT FROM old.worker_id)))) EXECUTE FUNCTION muster_worker_known();
+
 CREATE TRIGGER sites_kept BEFORE DELETE ON sites FOR EACH ROW EXECUTE FUNCTION muster_kept();
 
 CREATE TRIGGER tenants_kept BEFORE DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION muster_kept();
+
+CREATE TRIGGER workers_gone AFTER DELETE ON workers FOR EACH ROW EXECUTE FUNCTION muster_worker_gone();
+
+CREATE TRIGGER workers_site_known AFTER INSERT ON workers REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION muster_sites_known();
+
+CREATE TRIGGER workers_site_moved AFTER UPDATE OF tenant_id, site_id ON workers FOR EACH ROW WHEN (((new.site_id IS NOT NULL) AND ((new.tenant_id IS DISTINCT FROM old.tenant_id) OR (new.site_id IS DISTINCT FROM old.site_id)))) EXECUTE FUNCTION muster_site_known();

@@ -35,7 +35,7 @@ async function tables(sql: Query): Promise<string[]> {
 	for (const { oid, name, options, isUnlogged } of found) {
 		const body = [...(await columns(sql, oid)), ...(await constraints(sql, oid))].map((line) => `\t${line}`).join(",\n");
 		const table = `create ${isUnlogged ? "unlogged " : ""}table ${name} (\n${body}\n)${options === null || options === "" ? "" : ` with (${options})`};`;
-		texts.push([table, ...(await indexes(sql, oid))].join("\n"));
+		texts.push([table, ...(await indexes(sql, oid)), ...(await samples(sql, oid))].join("\n"));
 	}
 	return texts;
 }
@@ -80,6 +80,21 @@ async function indexes(sql: Query, table: number): Promise<string[]> {
 			join pg_class c on c.oid = i.indexrelid
 			where i.indrelid = ${table}::oid and not exists (select from pg_constraint where conindid = i.indexrelid and contype in ('p', 'u', 'x'))
 			order by c.relname collate "C" limit 1000`,
+	);
+	return rows.map(({ text }) => text);
+}
+
+/** How much ANALYZE reads of a column, or of an index's expression, where that is not the default. */
+async function samples(sql: Query, table: number): Promise<string[]> {
+	const rows = parseRows(
+		v.object({ text: v.string() }),
+		await sql`
+			select 'alter ' || case c.relkind when 'i' then 'index ' else 'table ' end || c.relname || ' alter column '
+				|| case c.relkind when 'i' then a.attnum::text else a.attname end || ' set statistics ' || a.attstattarget || ';' as text
+			from pg_attribute a join pg_class c on c.oid = a.attrelid
+			where (c.oid = ${table}::oid or c.oid in (select indexrelid from pg_index where indrelid = ${table}::oid))
+				and a.attnum > 0 and not a.attisdropped and a.attstattarget >= 0
+			order by c.relkind desc, c.relname collate "C", a.attnum limit 1000`,
 	);
 	return rows.map(({ text }) => text);
 }

@@ -12,17 +12,32 @@ export interface AuditRecord {
 	readonly detail: Readonly<Record<string, unknown>> | null;
 }
 
+/** What a blank separates in a search: it is found whole, or by its parts. */
+export interface SearchTerm {
+	/** As it was typed, in lower case, less who is meant in an actor ("source:"): found at the beginning of a name, an id or an address. */
+	readonly whole: string;
+	/** Its words, found at the beginning of words. */
+	readonly words: readonly string[];
+}
+
 /** Most words of a search that count: more find nothing more. */
 const searchWordsMax = 16;
 
 /**
- * The words of a search: ASCII letters in lower case, and nothing that means something to PostgreSQL in them. ASCII alone tells where a word ends, as in
- * the index, whatever the database's locale. Pure.
+ * The terms of a search: ASCII letters in lower case. ASCII alone tells where a word ends, as in the index, whatever the database's locale. What has no
+ * letter or figure in it is left out. Pure.
  */
-export function searchWords(search: string): readonly string[] {
+export function searchTerms(search: string): readonly SearchTerm[] {
 	const plain = search
 		.slice(0, 500)
 		.toWellFormed()
 		.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
-	return (plain.match(/[a-z0-9\u{80}-\u{10ffff}]+/gu) ?? []).slice(0, searchWordsMax);
+	const terms: SearchTerm[] = [];
+	let room = searchWordsMax;
+	for (const whole of plain.match(/[^\s\p{Cc}]+/gu) ?? []) {
+		const words = (whole.match(/[a-z0-9\u{80}-\u{10ffff}]+/gu) ?? []).slice(0, room);
+		room -= words.length;
+		if (words.length > 0) terms.push({ whole: whole.replace(/^(?:source|worker|operator):(?=.)/, ""), words });
+	}
+	return terms;
 }

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { Sql, Tx } from "../db/port.ts";
 import { recordset } from "../db/recordset.ts";
 import { count, parseFirst, parseRows, time } from "../db/rows.ts";
-import type { AuditRecord } from "./audit.ts";
+import type { AuditRecord, SearchTerm } from "./audit.ts";
 
 const row = v.object({
 	id: v.string(),
@@ -35,24 +35,35 @@ export async function auditByIds(sql: Sql, tenantId: string, ids: readonly strin
 	);
 }
 
-/** What a search keeps: lines that hold every one of these words, in lower case, or words that begin so. */
+/** What a search keeps: lines that hold every one of these terms. */
 export interface AuditFilter {
-	readonly words?: readonly string[];
+	readonly terms?: readonly SearchTerm[];
 }
 
 /** The index audit_words has the same expression. */
-function where(sql: Sql, tenantId: string, { words = [] }: AuditFilter) {
+function where(sql: Sql, tenantId: string, { terms = [] }: AuditFilter) {
 	return sql`tenant_id = ${tenantId} ${
-		words.length === 0
+		terms.length === 0
 			? sql``
-			: sql`and array_to_tsvector(string_to_array(btrim(regexp_replace(
-				lower(left(action || ' ' || actor || ' ' || subject || ' ' || case
-					when action like 'enrollment.%'
-					then coalesce(detail ->> 'name', '') || ' ' || coalesce(detail ->> 'machineUid', '') || ' ' || coalesce(detail ->> 'reason', '')
-					else coalesce(detail::text, '') end, 500) collate "C"),
-				'[\\x01-\\x2f\\x3a-\\x60\\x7b-\\x7f]+', ' ', 'g')), ' '))
-				@@ ${words.map((word) => `'${word}':*`).join(" & ")}::tsquery`
+			: sql`and (case when action like 'enrollment.%'
+				then array_to_tsvector(array_remove(string_to_array(lower(left(
+					replace(action, '.', ' ') || ' ' || substr(actor, strpos(actor, ':') + 1) || ' ' || subject || ' ' || coalesce(detail ->> 'name', '')
+						|| ' ' || coalesce(detail ->> 'machineUid', '') || ' ' || coalesce(detail ->> 'reason', ''), 500) collate "C"), ' '), ''))
+				else array_to_tsvector(string_to_array(btrim(regexp_replace(
+					lower(left(action || ' ' || actor || ' ' || subject || ' ' || coalesce(detail::text, ''), 500) collate "C"),
+					'[\\x01-\\x2f\\x3a-\\x60\\x7b-\\x7f]+', ' ', 'g')), ' ')) end)
+				@@ ${terms.map(asQuery).join(" & ")}::tsquery`
 	}`;
+}
+
+/** The term in PostgreSQL's words, where a quoted text means nothing but itself. */
+function asQuery({ whole, words }: SearchTerm): string {
+	const parts = words.map(beginning).join(" & ");
+	return words.length === 1 && words[0] === whole ? parts : `((${parts}) | ${beginning(whole)})`;
+}
+
+function beginning(text: string): string {
+	return `'${text.replace(/['\\]/g, (sign) => sign + sign)}':*`;
 }
 
 /** One page of the audit log, newest first; `backward` walks from the other end and returns oldest first. */

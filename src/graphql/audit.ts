@@ -1,4 +1,4 @@
-import { type AuditRecord, searchWords } from "../audit/audit.ts";
+import { type AuditRecord, searchTerms } from "../audit/audit.ts";
 import { auditByIds, countAudit, pageOfAudit } from "../audit/store.ts";
 import { aligned } from "./aligned.ts";
 import { builder } from "./builder.ts";
@@ -24,12 +24,14 @@ builder.queryField("auditLog", (t) =>
 	t.connection(
 		{
 			type: AuditEntryRef,
-			description: "Newest first. `search` keeps lines that hold each of its words, or a word that begins so. Role: viewer.",
+			description:
+				"Newest first. `search` keeps lines that hold each of its words, or a word that begins so; of an enrollment, a name, a machine uid, an id or an " +
+				"address is one word. Role: viewer.",
 			complexity: pageComplexity,
 			args: { search: t.arg.string() },
 			resolve: (_, args, ctx) => {
 				const [{ tenantId }, { sql }] = [ctx.as("viewer"), ctx.deps.db];
-				const filter = { words: searchWords(args.search ?? "") };
+				const filter = { terms: searchTerms(args.search ?? "") };
 				return connection(
 					args,
 					(entry: AuditRecord) => entry.id,

@@ -145,8 +145,8 @@ export async function keysByIds(sql: Sql, tenantId: string, ids: readonly string
 
 /**
  * Takes the site's active key out of service, with it every former one whose grace would last longer, and returns its version, 0 when there was none. Locks the site's row first, so
- * that two rotations of one site follow each other and each gets a version of its own. Not FOR UPDATE: an enrollment that holds the key
- * takes a key share of the site for its worker's foreign key, and each would wait for the other.
+ * that two rotations of one site follow each other and each gets a version of its own. Not FOR UPDATE: what names the site in the meantime (a
+ * key, a fleet) takes a key share of it, and need not wait.
  */
 export async function retireSiteKey(tx: Tx, siteId: string, graceEndsAt: number | null): Promise<number> {
 	await tx`select id from sites where id = ${siteId} for no key update`;

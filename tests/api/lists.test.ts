@@ -61,7 +61,18 @@ onEachRuntime("lists", (bench) => {
 		const input = enrollInput({ ...site, name });
 		const workerId = String((await enroll(bench.server, input, "192.0.2.77")).data.enroll.workerId);
 		const line = { totalCount: 1, nodes: [expect.objectContaining({ action: "enrollment.admitted", subject: workerId })] };
-		for (const words of [name, input.worker.machineUid, workerId, `admitted 192.0.2.77 ${name}`]) expect(await audit(words)).toEqual(line);
+		const { machineUid } = input.worker;
+		const beginnings = [
+			name,
+			name.toUpperCase(),
+			name.slice(0, -2),
+			machineUid,
+			workerId,
+			`admitted 192.0.2.77 ${name}`,
+			`enrollment.adm ${name}`,
+		];
+		for (const words of [...beginnings, `source:192.0.2.77 ${name}`, `192.0.2 ${workerId}`]) expect(await audit(words)).toEqual(line);
+		expect((await audit(`refused ${name}`)).totalCount).toBe(0);
 		await rotate(bench.server, site.siteCode);
 		const late = enrollInput({ ...site, name: `late-${hex(5)}` });
 		await enroll(bench.server, late);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { pageOfAlerts } from "../../src/alerts/store.ts";
+import { searchTerms } from "../../src/audit/audit.ts";
 import { pageOfAudit } from "../../src/audit/store.ts";
 import { claimReader, readChunks, storeChunk } from "../../src/commands/output-store.ts";
 import { takeInput, workersWithWork, workOf } from "../../src/commands/hand-out-store.ts";
@@ -37,7 +38,7 @@ const reads: Readonly<Record<string, (tx: Tx) => Promise<unknown>>> = {
 	"the first page of hosts": (tx) => pageOfHosts(tx, tenant, {}, page),
 	"a page of one site's hosts": (tx) => pageOfHosts(tx, tenant, { siteId: "site_7" }, page),
 	"the first page of the audit": (tx) => pageOfAudit(tx, tenant, {}, page),
-	"a search of the audit": (tx) => pageOfAudit(tx, tenant, { words: ["rotated", "7"] }, page),
+	"a search of the audit": (tx) => pageOfAudit(tx, tenant, { terms: searchTerms("rotated 7 robot-17") }, page),
 	"the first page of alerts": (tx) => pageOfAlerts(tx, tenant, undefined, page),
 	"the first page of open alerts": (tx) => pageOfAlerts(tx, tenant, true, page),
 	"a credential by its selector": (tx) => credentialBySelector(tx, "selector_17", "w1"),

@@ -31,13 +31,14 @@ void test("migrations/schema.sql is SQL: run on an empty database, it makes the 
 	}
 });
 
-void test("the dump changes with a column, a default, a constraint, an index, a function and a trigger", async () => {
+void test("the dump changes with a column, a default, a constraint, an index, a sample, a function and a trigger", async () => {
 	const changes = [
 		"alter table fleets add column note text",
 		"alter table fleets alter column note set default 'x'",
 		"alter table fleets alter column note set not null",
 		"alter table fleets add constraint short check (length(name) < 100)",
 		"create index fleets_by_note on fleets (note)",
+		"alter table fleets alter column note set statistics 7",
 		"create function nothing() returns trigger language plpgsql as $$ begin return null; end $$",
 		"create trigger nothing after insert on fleets for each row execute function nothing()",
 	];
