@@ -1,4 +1,5 @@
 import type { Sql } from "./port.ts";
+import type { SharedRows } from "./shared-rows.ts";
 
 /** How a column of a list is read; `time` comes as milliseconds since the epoch and becomes a timestamptz. */
 export type ColumnType = "text" | "boolean" | "int" | "bigint" | "float" | "time" | "jsonb";
@@ -6,7 +7,7 @@ export type ColumnType = "text" | "boolean" | "int" | "bigint" | "float" | "time
 /** The columns of a list by the names of its objects' properties, in any order. */
 export type Columns = Readonly<Record<string, ColumnType>>;
 
-const reads: Readonly<Record<ColumnType, (list: string, at: number) => string>> = {
+const reads: Readonly<Record<ColumnType, (list: string, at: number | string) => string>> = {
 	text: (list, at) => `${list} ->> ${at}`,
 	boolean: (list, at) => `(${list} ->> ${at})::boolean`,
 	int: (list, at) => `(${list} ->> ${at})::int`,
@@ -18,7 +19,21 @@ const reads: Readonly<Record<ColumnType, (list: string, at: number) => string>> 
 };
 
 /** Texts by their columns, so that the same statement is the same text. */
-const texts = new WeakMap<Columns, { readonly row: string; readonly common: string }>();
+const texts = new WeakMap<Columns, Readonly<Record<"row" | "common" | "sharedRow" | "sharedCommon", string>>>();
+
+/** Templates whose lists go together (`shareRows`). */
+const sharing = new WeakMap<Sql, SharedRows>();
+
+/** From now on the lists that this template sends in statements go into `rows` where they can; who sends the statements puts `sharedSource` before them. */
+export function shareRows(sql: Sql, rows: SharedRows): void {
+	sharing.set(sql, rows);
+}
+
+/** What lists that go together are read from, for the head of their statement's `with`; undefined when there are none. */
+export function sharedSource(sql: Sql, shared: SharedRows) {
+	const rows = shared.rows();
+	return rows === undefined ? undefined : sql`muster_rows (v) as materialized (select jsonb_array_elements(${sql.json(rows as never)}))`;
+}
 
 /**
  * A list of objects as a table to select from: `from ${recordset(tx, rows, columns)} as r`. Every object has all of the columns; others are left out.
@@ -27,7 +42,15 @@ const texts = new WeakMap<Columns, { readonly row: string; readonly common: stri
  */
 export function recordset<Row extends object>(sql: Sql, rows: readonly Row[], columns: { readonly [Name in keyof Row]?: ColumnType }) {
 	const text = textOf(columns as Columns);
-	const { common, rest } = packed(rows, Object.keys(columns) as (keyof Row)[]);
+	const names = Object.keys(columns) as (keyof Row)[];
+	const placed = sharing.get(sql)?.take(rows, names);
+	if (placed !== undefined) {
+		return sql`(select ${sql.unsafe(text.sharedRow)} from (
+				select ${sql.unsafe(text.sharedCommon)}
+				from (select ${sql.json(placed.common as never)}::jsonb as p, ${sql.json(placed.places as never)}::jsonb as q) as q offset 0
+			) as c, muster_rows as e (v))`;
+	}
+	const { common, rest } = packed(rows, names);
 	return sql`(select ${sql.unsafe(text.row)} from (
 			select ${sql.unsafe(text.common)} from (select ${sql.json(common as never)}::jsonb as p) as q offset 0
 		) as c, jsonb_array_elements(${sql.json(rest as never)}) as e (v))`;
@@ -51,6 +74,8 @@ function textOf(columns: Columns) {
 	const text = {
 		row: entries.map(([name, type], at) => `coalesce(${reads[type]("v", at)}, c${at}) as "${name}"`).join(", "),
 		common: entries.map(([, type], at) => `${reads[type]("p", at)} as c${at}`).join(", "),
+		sharedRow: entries.map(([name, type], at) => `coalesce(${reads[type]("v", `m${at}`)}, c${at}) as "${name}"`).join(", "),
+		sharedCommon: entries.map(([, type], at) => `${reads[type]("p", at)} as c${at}, (q ->> ${at})::int as m${at}`).join(", "),
 	};
 	texts.set(columns, text);
 	return text;

@@ -1,6 +1,8 @@
 import { setImmediate } from "node:timers";
 import type { Sql, Tx } from "./port.ts";
+import { sharedSource, shareRows } from "./recordset.ts";
 import type { Statement } from "./session.ts";
+import { type SharedRows, sharedRows } from "./shared-rows.ts";
 import { templateOver } from "./template.ts";
 
 /** A statement as the driver made it, as far as this file reads it. */
@@ -37,15 +39,16 @@ export async function together<T>(tx: Tx, work: (tx: Tx) => Promise<T>): Promise
 
 /**
  * Runs `work`, which awaits all of its statements at the same time, as one statement outside of a transaction: it commits by itself, or nothing of it is
- * there. Rejects before anything is sent when they cannot be one. A connection lost meanwhile leaves the outcome open, and there is no second try.
+ * there. Lists of equal length (`recordset`) go in once. Rejects before anything is sent when they cannot be one. A connection lost meanwhile leaves the outcome open, and there is no second try.
  */
 export async function alone<T>(sql: Sql, work: (tx: Tx) => Promise<T>): Promise<T> {
 	let sent = false;
-	return gather(sql as Tx, work, (waiting) => {
+	const joined = (waiting: readonly Made[]) => {
 		if (sent || joinable(waiting.map(({ strings }) => strings)) !== waiting.length) throw new Error("These writes cannot be one statement");
 		sent = true;
 		return waiting.length;
-	});
+	};
+	return gather(sql as Tx, work, joined, sharedRows());
 }
 
 /** The statement, which fails with Miscounted, or as a whole in the database with the same code, when it writes another number of rows. */
@@ -53,7 +56,12 @@ export function exactly<T extends PromiseLike<unknown>>(statement: T, rows: numb
 	return Object.assign(statement, { expected: { rows, table } satisfies Expected });
 }
 
-async function gather<T>(tx: Tx, work: (tx: Tx) => Promise<T>, joined: (waiting: readonly Made[]) => number): Promise<T> {
+async function gather<T>(
+	tx: Tx,
+	work: (tx: Tx) => Promise<T>,
+	joined: (waiting: readonly Made[]) => number,
+	shared?: SharedRows,
+): Promise<T> {
 	const waiting: Made[] = [];
 	let sending: Promise<void> | undefined;
 
@@ -64,7 +72,7 @@ async function gather<T>(tx: Tx, work: (tx: Tx) => Promise<T>, joined: (waiting:
 			try {
 				const count = joined(waiting);
 				parts = waiting.splice(0, Math.max(1, count));
-				if (parts.length > 1) await sendJoined(tx, parts);
+				if (parts.length > 1 || shared !== undefined) await sendJoined(tx, parts, shared);
 				else for (const part of parts) settle(part, await tx`${part as never}`);
 			} catch (error) {
 				for (const part of parts) part.reject(error);
@@ -78,14 +86,16 @@ async function gather<T>(tx: Tx, work: (tx: Tx) => Promise<T>, joined: (waiting:
 		waiting.push(statement as Made);
 		sending ??= send();
 	}) as Tx;
+	if (shared !== undefined) shareRows(gathering, shared);
 	const result = await work(gathering);
 	await sending;
 	return result;
 }
 
-async function sendJoined(tx: Tx, parts: readonly Made[]): Promise<void> {
+async function sendJoined(tx: Tx, parts: readonly Made[], shared: SharedRows | undefined): Promise<void> {
+	const source = shared === undefined ? undefined : sharedSource(tx, shared);
 	const ctes = parts.map((part, index) => {
-		const head = `${index === 0 ? "with" : ","} s${index} as (`;
+		const head = `${index === 0 && source === undefined ? "with" : ","} s${index} as (`;
 		return tx`${tx.unsafe(head)}${part as never}${tx.unsafe(isNotification(part.strings) ? ")" : " returning 1)")}`;
 	});
 	const counts = parts.map(({ expected }, index) => {
@@ -94,7 +104,7 @@ async function sendJoined(tx: Tx, parts: readonly Made[]): Promise<void> {
 		const written = expected === undefined ? count : tx`muster_exactly(${count}, ${expected.rows}::int, ${expected.table}::text)`;
 		return tx`${comma} ${written}::int ${tx.unsafe(`as s${index}`)}`;
 	});
-	const [row] = await tx`${ctes as never} ${counts as never}`;
+	const [row] = await tx`${source === undefined ? tx`` : tx`with ${source}`} ${ctes as never} ${counts as never}`;
 	parts.forEach((part, index) => {
 		part.resolve(Object.assign([], { count: Number(row?.[`s${index}`]) }));
 	});

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { packed, recordset } from "../../src/db/recordset.ts";
+import { sharedRows } from "../../src/db/shared-rows.ts";
+import { alone } from "../../src/db/together.ts";
 import { type TestDatabase, testDatabase } from "../support/db.ts";
 
 let database: TestDatabase;
 before(async () => {
 	database = await testDatabase();
+	const kept = "(name text, good boolean, size int, seq bigint, load double precision, at timestamptz, labels jsonb)";
+	await database.db.sql.unsafe(`create table firsts ${kept}; create table seconds ${kept}; create table thirds ${kept}`);
 });
 after(() => database.drop());
 
@@ -54,6 +58,59 @@ for (const [what, rows] of Object.entries(lists)) {
 		assert.deepEqual(await back(rows), rows.map(read));
 	});
 }
+
+for (const [what, rows] of Object.entries(lists)) {
+	void test(`${what}: written alone with another table of the same rows and one that is longer, every column of each is as it was given (G6)`, async () => {
+		const { sql } = database.db;
+		const swapped = rows.map((row) => ({ ...row, name: row.labels === null ? "none" : row.name, size: 7 }));
+		const longer = [...rows, one];
+		await sql`truncate firsts, seconds, thirds`;
+		await alone(sql, async (tx) => {
+			await Promise.all([
+				tx`insert into firsts select * from ${recordset(tx, rows, columns)} as r`,
+				tx`insert into seconds select * from ${recordset(tx, swapped, columns)} as r`,
+				tx`insert into thirds select * from ${recordset(tx, longer, columns)} as r`,
+			]);
+		});
+		assert.deepEqual([...(await sql`select * from firsts`)], rows.map(read));
+		assert.deepEqual([...(await sql`select * from seconds`)], swapped.map(read));
+		assert.deepEqual([...(await sql`select * from thirds`)], longer.map(read));
+	});
+}
+
+void test("one list that is written alone is as it was given", async () => {
+	const { sql } = database.db;
+	await sql`truncate firsts`;
+	await alone(sql, async (tx) => {
+		await tx`insert into firsts select * from ${recordset(tx, [one, none], columns)} as r`;
+	});
+	assert.deepEqual([...(await sql`select * from firsts`)], [one, none].map(read));
+});
+
+void test("what tables of equal length have in common is sent once, row by row; a longer one goes by itself", () => {
+	const shared = sharedRows();
+	assert.equal(shared.rows(), undefined);
+	const workers = [
+		{ id: "w1", name: "a", site: "s" },
+		{ id: "w2", name: "a", site: "s" },
+	];
+	const hosts = [
+		{ id: "h1", worker: "w1", name: "b" },
+		{ id: "h2", worker: "w2", name: "c" },
+	];
+	const others = [
+		{ worker: "w1", twin: "w1" },
+		{ worker: "w3", twin: "w2" },
+	];
+	assert.deepEqual(shared.take(workers, ["id", "name", "site"]), { common: [null, "a", "s"], places: [0, null, null] });
+	assert.deepEqual(shared.take(hosts, ["id", "worker", "name"]), { common: [null, null, null], places: [1, 0, 2] });
+	assert.deepEqual(shared.take(others, ["worker", "twin"]), { common: [null, null], places: [3, 0] });
+	assert.equal(shared.take([...hosts, ...hosts], ["id"]), undefined);
+	assert.deepEqual(shared.rows(), [
+		["w1", "h1", "b", "w1"],
+		["w2", "h2", "c", "w3"],
+	]);
+});
 
 void test("what all rows have in common is sent once, and only that", () => {
 	const rows = [
