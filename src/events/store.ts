@@ -48,18 +48,18 @@ export async function eventsAfter(sql: Sql, tail: Tail, limit: number, kinds: re
 	const skipped = [...tail.skipped.keys()].map(String);
 	// What the planner cannot see it does not plan for anew each time.
 	const most = sql.unsafe(`limit ${Math.floor(limit)}`);
+	// What nobody asked for is not copied.
+	const columns = sql`id, tenant_id, at, case when kind = any (${[...kinds]}::text[]) then payload end as payload`;
 	const late =
-		skipped.length === 0
-			? sql``
-			: sql`union all (select id, tenant_id, at, kind, payload from events where id = any (${skipped}::bigint[]) order by id ${most})`;
+		skipped.length === 0 ? sql`` : sql`union all (select ${columns} from events where id = any (${skipped}::bigint[]) order by id ${most})`;
 	const [row] = await sql`
 		with page as materialized (
-			(select id, tenant_id, at, kind, payload from events where id > (select ${tail.cursor}::bigint) order by id ${most})
+			(select ${columns} from events where id > (select ${tail.cursor}::bigint) order by id ${most})
 			${late}
 		)
 		select string_agg(id::text, ',' order by id) as ids, max(at) as newest,
 			coalesce(jsonb_agg(jsonb_build_object('id', id, 'tenantId', tenant_id, 'payload', payload) order by id)
-				filter (where kind = any (${[...kinds]}::text[])), '[]') as events
+				filter (where payload is not null), '[]') as events
 		from page`;
 	const { ids, newest, events } = v.parse(page, row);
 	return { ids, newest, events: await whole(sql, events) };

@@ -27,16 +27,18 @@ export function advance(
 	nowMs: number,
 	forgetMs: number,
 ): { readonly tail: Tail; readonly fresh: readonly number[] } {
-	const fresh = [...new Set(ids)].filter((id) => id > tail.cursor || tail.skipped.has(id)).sort((left, right) => left - right);
-	const seen = new Set(fresh);
+	const fresh = ascending(ids).filter((id) => id > tail.cursor || tail.skipped.has(id));
 	const cursor = Math.max(tail.cursor, fresh.at(-1) ?? 0);
 	const skipped = new Map<number, number>();
-	for (const [id, since] of tail.skipped) {
-		if (!seen.has(id) && nowMs - since < forgetMs) skipped.set(id, since);
+	if (tail.skipped.size > 0) {
+		const seen = new Set(fresh);
+		for (const [id, since] of tail.skipped) if (!seen.has(id) && nowMs - since < forgetMs) skipped.set(id, since);
 	}
 	// A jump of millions (a sequence set by hand) must not fill memory: only the newest skippedMax are worth remembering.
-	for (let id = Math.max(tail.cursor + 1, cursor - skippedMax); id < cursor; id++) {
-		if (!seen.has(id)) skipped.set(id, nowMs);
+	let next = Math.max(tail.cursor + 1, cursor - skippedMax);
+	for (const id of fresh) {
+		for (; next < id; next++) skipped.set(next, nowMs);
+		next = Math.max(next, id + 1);
 	}
 	while (skipped.size > skippedMax) {
 		const oldest = skipped.keys().next().value;
@@ -44,4 +46,9 @@ export function advance(
 		skipped.delete(oldest);
 	}
 	return { tail: { cursor, skipped }, fresh };
+}
+
+/** Each once, in order; as they come from the database they are so already. */
+function ascending(ids: readonly number[]): readonly number[] {
+	return ids.every((id, at) => at === 0 || id > (ids[at - 1] ?? id)) ? ids : [...new Set(ids)].sort((left, right) => left - right);
 }

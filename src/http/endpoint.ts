@@ -73,8 +73,10 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 		// Refused before any resolver ran, so nothing happens twice when the general pipeline says so in its own words.
 		if (result.data === undefined) return undefined;
 		if (result.errors === undefined) {
-			const own = { "content-type": `${replyType}; charset=utf-8`, "cache-control": "no-store", ...http.headers };
-			const headers = { ...hardHeaders(scope.requestId), ...own };
+			const headers = hardHeaders(scope.requestId);
+			headers["content-type"] = `${replyType}; charset=utf-8`;
+			headers["cache-control"] = "no-store";
+			for (const name in http.headers) headers[name] = http.headers[name] ?? "";
 			return new Response(JSON.stringify(result), { status: http.status ?? 200, headers });
 		}
 		const response = processRegularResult(maskResult(options.mask, result, scope.requestId), yoga.fetchAPI, replyType);

@@ -10,8 +10,8 @@ const common: Readonly<Record<string, string>> = {
 /** For everything that is not a page: a browser that is tricked into showing it runs nothing. */
 const closedPolicy = "default-src 'none'; frame-ancestors 'none'";
 
-/** The headers that `harden` puts on a reply without a policy of its own, for whoever makes one with them: that is cheaper. */
-export function hardHeaders(requestId: string): Readonly<Record<string, string>> {
+/** The headers that `harden` puts on a reply without a policy of its own, for whoever makes one with them and adds to them: that is cheaper. */
+export function hardHeaders(requestId: string): Record<string, string> {
 	return { ...common, "content-security-policy": closedPolicy, "x-request-id": requestId };
 }
 
