@@ -1,15 +1,6 @@
--- Of an enrollment's line a name, a uid, an id and an address are one word each, found by its beginning: half as many words, and no regular expression. An enrollment
--- paid a tenth of its time for them.
-drop index audit_words;
-create index audit_words on audit using gin ((case when action like 'enrollment.%'
-	then array_to_tsvector(array_remove(string_to_array(lower(left(replace(action, '.', ' ') || ' ' || substr(actor, strpos(actor, ':') + 1) || ' ' || subject || ' '
-		|| coalesce(detail ->> 'name', '') || ' ' || coalesce(detail ->> 'machineUid', '') || ' ' || coalesce(detail ->> 'reason', ''), 500) collate "C"), ' '), ''))
-	else array_to_tsvector(string_to_array(btrim(regexp_replace(
-		lower(left(action || ' ' || actor || ' ' || subject || ' ' || coalesce(detail::text, ''), 500) collate "C"),
-		'[\x01-\x2f\x3a-\x60\x7b-\x7f]+', ' ', 'g')), ' ')) end));
-
 -- The foreign keys of what an enrollment writes, asked once for each statement and not for each row. A row that this transaction did not write itself is locked
--- as a foreign key locks it. Deleting a worker takes its host and its credentials along, as before; sites are never deleted (sites_kept).
+-- as a foreign key locks it. Deleting a worker takes its host and its credentials along, as before; sites are never deleted (sites_kept). The tables are locked first, in the order in which an enrollment writes them.
+lock table workers, hosts, credentials, sites in access exclusive mode;
 create function muster_workers_known() returns trigger language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare wanted bigint; found_own bigint; found_all bigint; begin select count(a.worker_id), count(w.id), count(*) filter (where w.xmin = pg_current_xact_id()::xid) into wanted, found_all, found_own from added a left join workers w on w.tenant_id = a.tenant_id and w.id = a.worker_id; if found_own <> wanted then select count(*) into found_all from (select from added a join workers w on w.tenant_id = a.tenant_id and w.id = a.worker_id for key share of w) l; end if; if found_all <> wanted then raise exception 'A row of % names a worker that is not there', tg_table_name using errcode = 'foreign_key_violation'; end if; return null; end
 $$;
@@ -23,11 +14,18 @@ create function muster_site_known() returns trigger language plpgsql as $$
 begin if not exists (select from sites where tenant_id = new.tenant_id and id = new.site_id) then raise exception 'A row of % names a site that is not there: %', tg_table_name, new.site_id using errcode = 'foreign_key_violation'; end if; return null; end
 $$;
 create function muster_worker_gone() returns trigger language plpgsql as $$
-begin delete from hosts where tenant_id = old.tenant_id and worker_id = old.id; delete from credentials where tenant_id = old.tenant_id and worker_id = old.id; return null; end
+begin if current_setting('transaction_isolation') <> 'read committed' then raise exception 'A worker is deleted in a transaction that is READ COMMITTED: another one does not see the host that it has just got' using errcode = 'invalid_transaction_state'; end if; delete from hosts where tenant_id = old.tenant_id and worker_id = old.id; delete from credentials where tenant_id = old.tenant_id and worker_id = old.id; return null; end
 $$;
+create function muster_id_kept() returns trigger language plpgsql as $$
+begin raise exception 'The id of a row of % never changes: other rows name it', tg_table_name using errcode = 'foreign_key_violation'; end
+$$;
+create trigger workers_ids_kept before update of tenant_id, id on workers for each row
+	when ((new.tenant_id, new.id) is distinct from (old.tenant_id, old.id)) execute function muster_id_kept();
+create trigger sites_ids_kept before update of tenant_id, id on sites for each row
+	when ((new.tenant_id, new.id) is distinct from (old.tenant_id, old.id)) execute function muster_id_kept();
 create trigger workers_site_known after insert on workers referencing new table as added for each statement execute function muster_sites_known();
-create trigger workers_site_moved after update of tenant_id, site_id on workers for each row
-	when (new.site_id is not null and (new.tenant_id, new.site_id) is distinct from (old.tenant_id, old.site_id)) execute function muster_site_known();
+create trigger workers_site_moved after update of site_id on workers for each row
+	when (new.site_id is not null and new.site_id is distinct from old.site_id) execute function muster_site_known();
 create trigger hosts_worker_known after insert on hosts referencing new table as added for each statement execute function muster_workers_known();
 create trigger hosts_worker_moved after update of tenant_id, worker_id on hosts for each row
 	when (new.worker_id is not null and (new.tenant_id, new.worker_id) is distinct from (old.tenant_id, old.worker_id)) execute function muster_worker_known();

@@ -83,9 +83,9 @@ create table audit (
 	constraint audit_pkey PRIMARY KEY (id)
 );
 CREATE INDEX audit_by_tenant ON audit USING btree (tenant_id, id);
-CREATE INDEX audit_words ON audit USING gin ((
+CREATE INDEX audit_terms ON audit USING gin ((
 CASE
-    WHEN (action ~~ 'enrollment.%'::text) THEN array_to_tsvector(array_remove(string_to_array(lower(("left"(((((((((((replace(action, '.'::text, ' '::text) || ' '::text) || substr(actor, (strpos(actor, ':'::text) + 1))) || ' '::text) || subject) || ' '::text) || COALESCE((detail ->> 'name'::text), ''::text)) || ' '::text) || COALESCE((detail ->> 'machineUid'::text), ''::text)) || ' '::text) || COALESCE((detail ->> 'reason'::text), ''::text)), 500) COLLATE "C")), ' '::text), ''::text))
+    WHEN (action ~~ 'enrollment.%'::text) THEN array_to_tsvector(array_remove(string_to_array(lower(("left"(((((((((((replace(action, '.'::text, ' '::text) || ' '::text) || substr(actor, (strpos(actor, ':'::text) + 1))) || ' '::text) || subject) || ' '::text) || COALESCE((detail ->> 'name'::text), ''::text)) || ' '::text) || COALESCE((detail ->> 'machineUid'::text), ''::text)) || ' '::text) || replace(COALESCE((detail ->> 'reason'::text), ''::text), '_'::text, ' '::text)), 500) COLLATE "C")), ' '::text), ''::text))
     ELSE array_to_tsvector(string_to_array(btrim(regexp_replace(lower(("left"(((((((action || ' '::text) || actor) || ' '::text) || subject) || ' '::text) || COALESCE((detail)::text, ''::text)), 500) COLLATE "C")), '[\x01-\x2f\x3a-\x60\x7b-\x7f]+'::text, ' '::text, 'g'::text)), ' '::text))
 END));
 alter table audit alter column id set statistics 10;
@@ -95,7 +95,7 @@ alter table audit alter column actor set statistics 10;
 alter table audit alter column action set statistics 10;
 alter table audit alter column subject set statistics 10;
 alter table audit alter column detail set statistics 0;
-alter index audit_words alter column 1 set statistics 10;
+alter index audit_terms alter column 1 set statistics 10;
 
 create table auto_enrollment (
 	tenant_id text collate "C" not null,
@@ -689,6 +689,14 @@ begin if written <> expected then raise exception 'Wrote % rows of % and not %: 
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.muster_id_kept()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin raise exception 'The id of a row of % never changes: other rows name it', tg_table_name using errcode = 'foreign_key_violation'; end
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.muster_kept()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -720,7 +728,7 @@ CREATE OR REPLACE FUNCTION public.muster_worker_gone()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
-begin delete from hosts where tenant_id = old.tenant_id and worker_id = old.id; delete from credentials where tenant_id = old.tenant_id and worker_id = old.id; return null; end
+begin if current_setting('transaction_isolation') <> 'read committed' then raise exception 'A worker is deleted in a transaction that is READ COMMITTED: another one does not see the host that it has just got' using errcode = 'invalid_transaction_state'; end if; delete from hosts where tenant_id = old.tenant_id and worker_id = old.id; delete from credentials where tenant_id = old.tenant_id and worker_id = old.id; return null; end
 $function$
 ;
 
@@ -751,12 +759,16 @@ CREATE TRIGGER hosts_worker_known AFTER INSERT ON hosts REFERENCING NEW TABLE AS
 
 CREATE TRIGGER hosts_worker_moved AFTER UPDATE OF tenant_id, worker_id ON hosts FOR EACH ROW WHEN (((new.worker_id IS NOT NULL) AND ((new.tenant_id IS DISTINCT FROM old.tenant_id) OR (new.worker_id IS DISTINCT FROM old.worker_id)))) EXECUTE FUNCTION muster_worker_known();
 
+CREATE TRIGGER sites_ids_kept BEFORE UPDATE OF tenant_id, id ON sites FOR EACH ROW WHEN (((new.tenant_id IS DISTINCT FROM old.tenant_id) OR (new.id IS DISTINCT FROM old.id))) EXECUTE FUNCTION muster_id_kept();
+
 CREATE TRIGGER sites_kept BEFORE DELETE ON sites FOR EACH ROW EXECUTE FUNCTION muster_kept();
 
 CREATE TRIGGER tenants_kept BEFORE DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION muster_kept();
 
 CREATE TRIGGER workers_gone AFTER DELETE ON workers FOR EACH ROW EXECUTE FUNCTION muster_worker_gone();
 
+CREATE TRIGGER workers_ids_kept BEFORE UPDATE OF tenant_id, id ON workers FOR EACH ROW WHEN (((new.tenant_id IS DISTINCT FROM old.tenant_id) OR (new.id IS DISTINCT FROM old.id))) EXECUTE FUNCTION muster_id_kept();
+
 CREATE TRIGGER workers_site_known AFTER INSERT ON workers REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION muster_sites_known();
 
-CREATE TRIGGER workers_site_moved AFTER UPDATE OF tenant_id, site_id ON workers FOR EACH ROW WHEN (((new.site_id IS NOT NULL) AND ((new.tenant_id IS DISTINCT FROM old.tenant_id) OR (new.site_id IS DISTINCT FROM old.site_id)))) EXECUTE FUNCTION muster_site_known();
+CREATE TRIGGER workers_site_moved AFTER UPDATE OF site_id ON workers FOR EACH ROW WHEN (((new.site_id IS NOT NULL) AND (new.site_id IS DISTINCT FROM old.site_id))) EXECUTE FUNCTION muster_site_known();

@@ -12,11 +12,11 @@ export interface AuditRecord {
 	readonly detail: Readonly<Record<string, unknown>> | null;
 }
 
-/** What a blank separates in a search: it is found whole, or by its parts. */
+/** What a blank separates in a search: it is found whole, or by its words. */
 export interface SearchTerm {
-	/** As it was typed, in lower case, less who is meant in an actor ("source:"): found at the beginning of a name, an id or an address. */
-	readonly whole: string;
-	/** Its words, found at the beginning of words. */
+	/** As it was typed, in lower case, and less who is meant in an actor ("source:"): found at the beginning of a name, an id or an address. None where that is its word. */
+	readonly whole: readonly string[];
+	/** Found at the beginning of words, all of them. */
 	readonly words: readonly string[];
 }
 
@@ -31,13 +31,15 @@ export function searchTerms(search: string): readonly SearchTerm[] {
 	const plain = search
 		.slice(0, 500)
 		.toWellFormed()
-		.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+		.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+		.replace(/\p{Cc}+/gu, " ");
 	const terms: SearchTerm[] = [];
 	let room = searchWordsMax;
-	for (const whole of plain.match(/[^\s\p{Cc}]+/gu) ?? []) {
-		const words = (whole.match(/[a-z0-9\u{80}-\u{10ffff}]+/gu) ?? []).slice(0, room);
+	for (const typed of plain.split(" ")) {
+		const words = (typed.match(/[a-z0-9\u{80}-\u{10ffff}]+/gu) ?? []).slice(0, room);
 		room -= words.length;
-		if (words.length > 0) terms.push({ whole: whole.replace(/^(?:source|worker|operator):(?=.)/, ""), words });
+		const whole = [typed, typed.replace(/^source:(?=.)/, "")].filter((text, at, all) => all.indexOf(text) === at && text !== words[0]);
+		if (words.length > 0) terms.push({ whole, words });
 	}
 	return terms;
 }

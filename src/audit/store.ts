@@ -40,7 +40,7 @@ export interface AuditFilter {
 	readonly terms?: readonly SearchTerm[];
 }
 
-/** The index audit_words has the same expression. */
+/** The index audit_terms has the same expression. */
 function where(sql: Sql, tenantId: string, { terms = [] }: AuditFilter) {
 	return sql`tenant_id = ${tenantId} ${
 		terms.length === 0
@@ -48,7 +48,8 @@ function where(sql: Sql, tenantId: string, { terms = [] }: AuditFilter) {
 			: sql`and (case when action like 'enrollment.%'
 				then array_to_tsvector(array_remove(string_to_array(lower(left(
 					replace(action, '.', ' ') || ' ' || substr(actor, strpos(actor, ':') + 1) || ' ' || subject || ' ' || coalesce(detail ->> 'name', '')
-						|| ' ' || coalesce(detail ->> 'machineUid', '') || ' ' || coalesce(detail ->> 'reason', ''), 500) collate "C"), ' '), ''))
+						|| ' ' || coalesce(detail ->> 'machineUid', '') || ' ' || replace(coalesce(detail ->> 'reason', ''), '_', ' '), 500)
+					collate "C"), ' '), ''))
 				else array_to_tsvector(string_to_array(btrim(regexp_replace(
 					lower(left(action || ' ' || actor || ' ' || subject || ' ' || coalesce(detail::text, ''), 500) collate "C"),
 					'[\\x01-\\x2f\\x3a-\\x60\\x7b-\\x7f]+', ' ', 'g')), ' ')) end)
@@ -58,8 +59,7 @@ function where(sql: Sql, tenantId: string, { terms = [] }: AuditFilter) {
 
 /** The term in PostgreSQL's words, where a quoted text means nothing but itself. */
 function asQuery({ whole, words }: SearchTerm): string {
-	const parts = words.map(beginning).join(" & ");
-	return words.length === 1 && words[0] === whole ? parts : `((${parts}) | ${beginning(whole)})`;
+	return `(${[words.map(beginning).join(" & "), ...whole.map(beginning)].join(" | ")})`;
 }
 
 function beginning(text: string): string {

@@ -34,6 +34,10 @@ export class MigrationError extends Error {
 /** Any number that nothing else on the database locks: "muster" in ASCII, cut to 32 bits. */
 const lockKey = 0x6d757374;
 const lockPollMs = 100;
+/** How often a file is tried again that other transactions kept from its tables: they go on in between. */
+const retriesMax = 5;
+/** A deadlock, and a lock that was not to be had in time. */
+const inTheWay = new Set(["40P01", "55P03"]);
 
 /** Reads `NNNN-name.sql` files; refuses names of another form, gaps and doubles. */
 export async function readMigrations(dir: string): Promise<Migration[]> {
@@ -104,7 +108,8 @@ export async function migrate(options: { readonly directUrl: Secret; readonly di
 	}
 }
 
-async function applyOne(sql: Sql, { number, name, sql: text, sha256, inTransaction }: Migration): Promise<void> {
+async function applyOne(sql: Sql, migration: Migration, retries = 0): Promise<void> {
+	const { number, name, sql: text, sha256, inTransaction } = migration;
 	try {
 		if (inTransaction) {
 			await sql.unsafe("begin; set local lock_timeout = '10s'");
@@ -116,6 +121,10 @@ async function applyOne(sql: Sql, { number, name, sql: text, sha256, inTransacti
 			await sql`insert into muster_migrations (number, name, sha256) values (${number}, ${name}, ${sha256})`;
 		}
 	} catch (error) {
+		if (inTransaction && error instanceof Error && "code" in error && inTheWay.has(String(error.code)) && retries < retriesMax) {
+			await sql.unsafe("rollback");
+			return applyOne(sql, migration, retries + 1);
+		}
 		const why = error instanceof Error ? error.message : String(error);
 		throw new MigrationError(`Cannot apply migration ${String(number).padStart(4, "0")}-${name}.sql: ${why}`, { cause: error });
 	}

@@ -79,6 +79,16 @@ onEachRuntime("lists", (bench) => {
 		expect((await audit(`refused revoked ${late.worker.name}`)).totalCount).toBe(1);
 	});
 
+	test.each(["worker:3", "source:x", "東京　サーバ", "it's\\here"])(
+		"S7: an enrollment of a machine named %s is found by it",
+		async (prefix) => {
+			const site = await newSite(bench.server);
+			const name = `${prefix}-${hex(5)}`;
+			const workerId = String((await enroll(bench.server, enrollInput({ ...site, name }), "192.0.2.78")).data.enroll.workerId);
+			expect(await audit(name)).toEqual({ totalCount: 1, nodes: [expect.objectContaining({ subject: workerId })] });
+		},
+	);
+
 	test("S7: a line whose detail is longer than the index takes is written all the same", async () => {
 		const code = `s-${hex(6)}`;
 		const input = { code, name: "日".repeat(100), workerNamePattern: `(${"é".repeat(90)})` };

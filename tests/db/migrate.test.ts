@@ -3,12 +3,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { connect } from "../../src/db/client.ts";
+import { connect, openConnection } from "../../src/db/client.ts";
 import { migrate, readMigrations } from "../../src/db/migrate.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { inDatabase, type TestDatabase, testDatabase } from "../support/db.ts";
-import { soon } from "../support/until.ts";
+import { soon, until } from "../support/until.ts";
 
 /** Only to get to the server. */
 let host: TestDatabase;
@@ -113,6 +113,24 @@ void test("a file with `-- no-transaction` may create an index concurrently, and
 	const index = await sql`select indisvalid from pg_index where indexrelid = 'things_by_id'::regclass`;
 	assert.equal(index[0]?.["indisvalid"], true);
 	assert.deepEqual(await ledger(sql), ["1 things", "2 index"]);
+});
+
+void test("G5 a migration that meets a server at work, each with what the other needs, is applied after it: the start does not fail", async () => {
+	const dir = await files({ "0001-tables.sql": "create table left_one (id integer);\ncreate table right_one (id integer);" });
+	const { url, sql } = await emptyDatabase();
+	await run(url, dir);
+	await writeFile(join(dir, "0002-both.sql"), "lock table left_one;\nlock table right_one;\nalter table right_one add column note text;");
+	const { sql: server, close } = await openConnection(new Secret(url), {});
+	cleanUps.push(async () => close());
+	// It is the migration that gives up.
+	await server.unsafe("begin; set local deadlock_timeout = '60s'; lock table right_one");
+	const migrating = run(url, dir);
+	await until("the migration waits for its second table", async () => {
+		return (await sql`select 1 from pg_locks where not granted and relation = 'right_one'::regclass`).length > 0;
+	});
+	await server.unsafe("lock table left_one; commit");
+	assert.equal(await soon("the migration", migrating), 1);
+	assert.deepEqual(await ledger(sql), ["1 tables", "2 both"]);
 });
 
 void test("G5 of servers that start at once one applies each file and the others wait for it", async () => {

@@ -28,7 +28,7 @@ const credentials = (...workers: string[]) => `insert into credentials (id, tena
 const refused = (text: string) =>
 	assert.rejects(
 		async () => await database.db.sql.unsafe(text),
-		(error: unknown) => isForeignKeyViolation(error) && /is not there/.test(String(error)),
+		(error: unknown) => isForeignKeyViolation(error) && /is not there|never changes/.test(String(error)),
 	);
 
 async function left(id: string): Promise<number> {
@@ -48,6 +48,8 @@ void test("a host or a credential of a worker that is not there is refused, with
 	await refused("update hosts set worker_id = 'wrk_nowhere' where worker_id = 'wrk_there'");
 	await refused("update credentials set worker_id = 'wrk_nowhere' where worker_id = 'wrk_there'");
 	await refused("update hosts set tenant_id = 'ten_b' where worker_id = 'wrk_there'");
+	await refused("update workers set id = 'wrk_other' where id = 'wrk_there'");
+	await refused("update sites set id = 'site_other' where id = 'site_a'");
 	assert.equal(await left("wrk_there"), 3);
 });
 
@@ -69,6 +71,13 @@ void test("deleting a worker takes its host and its credentials along", async ()
 	for (const text of [worker("wrk_going"), hosts("wrk_going"), credentials("wrk_going")]) await database.db.sql.unsafe(text);
 	await database.db.sql.unsafe("delete from workers where id = 'wrk_going'");
 	assert.equal(await left("wrk_going"), 0);
+});
+
+void test("a worker is not deleted where its host might not be seen: the deletion is refused, nothing is left without it", async () => {
+	for (const text of [worker("wrk_seen"), hosts("wrk_seen")]) await database.db.sql.unsafe(text);
+	const deleting = database.db.tx(async (tx) => await tx`delete from workers where id = 'wrk_seen'`, { isolation: "repeatable read" });
+	await assert.rejects(deleting, /READ COMMITTED/);
+	assert.equal(await left("wrk_seen"), 2);
 });
 
 for (const [first, second] of [

@@ -11,4 +11,3 @@ begin
 		execute format('alter table %s alter column %I set statistics %s', c.place, c.attname, c.target);
 	end loop;
 end $$;
-alter index audit_words alter column 1 set statistics 10;
