@@ -1,7 +1,7 @@
 import { sharedApiKey } from "../auto-enrollment/auto-enrollment.ts";
 import type { Deps } from "../deps.ts";
 import { VaultError } from "../keys/vault.ts";
-import { QueueFull } from "../lib/batcher.ts";
+import { batcher, QueueFull } from "../lib/batcher.ts";
 import { isConnectionFault } from "../db/faults.ts";
 import { type EnrollmentMethod, type Refusal, refusalStatus } from "../protocol/codes.ts";
 import { seal } from "../protocol/seal.ts";
@@ -10,11 +10,11 @@ import { giveBack } from "../mesh/keys.ts";
 import { enrollBatches } from "./batch.ts";
 import { claimed, type EnrollInput, methodOf, parseEnroll } from "./input.ts";
 import type { Limiter } from "./limiter.ts";
-import { overloadedRetrySeconds } from "./limits.ts";
+import { batchMax, overloadedRetrySeconds, waitingMax } from "./limits.ts";
 import { refusalMessage } from "./messages.ts";
 import { withMeshTicket } from "./mesh-ticket.ts";
-import { claimedPlace, limitScope } from "./place.ts";
-import { namedPlace } from "./place-store.ts";
+import { type ClaimedPlace, claimedPlace, limitScope } from "./place.ts";
+import { namedPlaces } from "./place-store.ts";
 import type { Prover } from "./prove.ts";
 import type { FreshCredential, FreshMeshKey, ProvenRequest } from "./request.ts";
 import type { EarlyRefusal, EnrollResult } from "./result.ts";
@@ -34,6 +34,11 @@ const blameless: ReadonlySet<Refusal> = new Set(["clock_skew", "overloaded", "me
 /** Makes the pipeline of one server process. */
 export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): Enroller {
 	const batches = enrollBatches(deps);
+	const places = batcher((asked: readonly ClaimedPlace[]) => namedPlaces(deps.db.sql, asked), {
+		batchMax,
+		waitingMax,
+		shared: isConnectionFault,
+	});
 
 	async function refuse(
 		raw: object,
@@ -82,7 +87,7 @@ export function createEnroller(deps: Deps, prover: Prover, limiter: Limiter): En
 			return refuse(raw, source, method, "bad_request", `Cannot enroll: ${parsed.problems.join("; ")}`, {});
 		}
 		const { input } = parsed;
-		const named = () => namedPlace(deps.db.sql, claimedPlace(input.credential));
+		const named = () => places.add(claimedPlace(input.credential));
 		const scope = limitScope(method, input.credential);
 		const gate = limiter.check(scope, source);
 		if (gate.kind === "closed")
