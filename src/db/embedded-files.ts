@@ -20,7 +20,10 @@ export interface ClusterPlace {
 /** The longest path a Unix socket may have is 107 bytes (103 on macOS), `/.s.PGSQL.5432` takes 14 of them. */
 const socketDirMax = 89;
 const logBytesMax = 10 * 1024 * 1024;
-const outsideHome = "/var/lib/muster";
+/** Not the worker's own /var/lib/muster, which nobody else may enter. */
+const outsideHome = "/var/lib/muster-postgres";
+/** Where clusters were made before. */
+const outsideHomes = [outsideHome, "/var/lib/muster"];
 
 /** The account to run PostgreSQL as: root takes `postgres`, else `nobody`; everybody else runs it as themselves (undefined). */
 export async function postgresAccount(): Promise<Account | undefined> {
@@ -54,7 +57,7 @@ export async function reachable(path: string): Promise<boolean> {
 
 /**
  * Makes what the cluster needs around it and gives the account its part. It lives in the data directory where the account can get there;
- * else (root's own checkout) below /var/lib/muster, under a name kept in the data directory. The data directory stays root's own, so
+ * else (root's own checkout) below /var/lib/muster-postgres, under a name kept in the data directory. The data directory stays root's own, so
  * that an account shared with other services cannot exchange the secrets in it; the account's group may pass through.
  */
 export async function clusterPlace(dataDir: string, account: Account | undefined): Promise<ClusterPlace> {
@@ -138,7 +141,7 @@ async function makeSocketDir(path: string, account: Account | undefined): Promis
 /** Removes a data directory and what lives elsewhere on its behalf. The database must be stopped. For demos and tests. */
 export async function removeDataDir(dataDir: string): Promise<void> {
 	const home = (await readFile(join(dataDir, "postgres-location"), "utf8").catch(() => resolve(dataDir))).trim();
-	if (home.startsWith(`${outsideHome}/postgres-`)) await rm(home, { recursive: true, force: true });
+	if (outsideHomes.some((outside) => home.startsWith(`${outside}/postgres-`))) await rm(home, { recursive: true, force: true });
 	await rm(socketDirOf(home), { recursive: true, force: true });
 	await rm(dataDir, { recursive: true, force: true });
 }

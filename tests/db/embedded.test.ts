@@ -144,13 +144,13 @@ void test("a data directory with a long path works, and removing it takes its so
 	assert.deepEqual([existsSync(dataDir), existsSync(socketDir)], [false, false]);
 });
 
-void test("root's data directory below one that nobody else may enter works, and removing it leaves nothing elsewhere", {
+void test("root's data directory below one that nobody else may enter works, its database outside the worker's own state directory, and removing it leaves nothing elsewhere", {
 	skip: !isRoot,
 }, async () => {
 	const dataDir = await newDataDir(0o700);
 	const first = await start(dataDir);
 	const home = await homeOf(dataDir);
-	assert.match(home, /^\/var\/lib\/muster\/postgres-[0-9a-f]{12}$/);
+	assert.match(home, /^\/var\/lib\/muster-postgres\/postgres-[0-9a-f]{12}$/);
 	await query(first.url, "create table kept (id integer)");
 	await first.stop();
 	const second = await start(dataDir);
