@@ -17,6 +17,12 @@ type Context = OperationScope<TestPrincipal> & TestContext;
 /** Generators that have started and not ended, to see that a stream which nobody reads is not left running. */
 let openSources = 0;
 
+/** HTTP requests whose head the program has got. */
+let begunRequests = 0;
+export function requestBegan(): void {
+	begunRequests++;
+}
+
 async function* counted<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
 	openSources++;
 	try {
@@ -78,6 +84,7 @@ export const schema = new GraphQLSchema({
 			requestId: { type: text, resolve: (_root, _args, context) => context.requestId },
 			path: { type: text, resolve: (_root, _args, context) => new URL(context.request.url).pathname },
 			openSources: { type: number, resolve: () => openSources },
+			begunRequests: { type: number, resolve: () => begunRequests },
 			fault: {
 				type: GraphQLString,
 				resolve: () => {

@@ -8,7 +8,7 @@ import { openLog } from "../../src/lib/log.ts";
 import { systemRandom } from "../../src/lib/random.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
 import { selectRuntime } from "../../src/runtime/select.ts";
-import { schema, type TestContext, type TestPrincipal } from "./schema.ts";
+import { requestBegan, schema, type TestContext, type TestPrincipal } from "./schema.ts";
 
 /** What a test may set, as JSON in TEST_OPTIONS. */
 export interface TestServerOptions
@@ -58,7 +58,10 @@ async function authenticate(params: Readonly<Record<string, unknown>>): Promise<
 
 const listener = await runtime.serve({
 	listen: { hostname: "127.0.0.1", port: 0 },
-	fetch: (request, info) => app.fetch(request, info),
+	fetch(request, info) {
+		requestBegan();
+		return app.fetch(request, info);
+	},
 	sockets: createSockets({
 		...sockets,
 		app,

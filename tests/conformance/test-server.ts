@@ -29,6 +29,8 @@ export interface TestServer {
 	joined(options?: Omit<RawSocketOptions, "port">): Promise<RawSocket>;
 	/** How many subscriptions' sources run in it. */
 	openSources(): Promise<number>;
+	/** How many HTTP requests' heads it has got, with the one that asks. */
+	begunRequests(): Promise<number>;
 	[Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -66,6 +68,7 @@ export async function startTestServer(runtime: RuntimeName, options: TestServerO
 			return socket;
 		},
 		openSources: async () => Number((await ask("{ openSources }")).body.data?.openSources),
+		begunRequests: async () => Number((await ask("{ begunRequests }")).body.data?.begunRequests),
 		[Symbol.asyncDispose]: () => program.stop(),
 	};
 }
