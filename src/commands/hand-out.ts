@@ -3,6 +3,7 @@ import { isCredentialLive } from "../auth/store.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError } from "../errors.ts";
 import { hostsByIds } from "../hosts/store.ts";
+import type { LeaveSignal } from "../lib/leaving.ts";
 import type { CommandFrame } from "../protocol/commands.ts";
 import { refusalOf } from "./allowed.ts";
 import { followedMax, lockWithHost } from "./commands.ts";
@@ -30,7 +31,7 @@ interface Told {
  * made on. The ordered lane is given one at a time, the next after the former's end. A newer stream of the same worker ends this one with CONFLICT.
  * At least once: a worker knows by `commandId` what it had before. Input for stdin is given at most once.
  */
-export async function* ordersOf(deps: Deps, hub: CommandHub, worker: WorkerPrincipal, signal: AbortSignal): AsyncGenerator<CommandFrame> {
+export async function* ordersOf(deps: Deps, hub: CommandHub, worker: WorkerPrincipal, signal: LeaveSignal): AsyncGenerator<CommandFrame> {
 	const { tenantId, workerId } = worker;
 	const { sql } = deps.db;
 	const stream = Buffer.from(deps.random.bytes(16)).toString("hex");

@@ -4,6 +4,7 @@ import type { OperatorPrincipal, WorkerPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { parseInput } from "../input.ts";
+import { type LeaveSignal, Leaving } from "../lib/leaving.ts";
 import { outputChunkBytesMax } from "../protocol/commands.ts";
 import { needRole } from "./actions.ts";
 import { base64Bytes } from "./base64.ts";
@@ -31,7 +32,7 @@ const chunkSchema = v.object({
 	stream: v.picklist(["STDOUT", "STDERR"]),
 	data: base64Bytes(outputChunkBytesMax),
 });
-const never = new AbortController().signal;
+const never: LeaveSignal = new Leaving();
 
 /**
  * Takes a chunk of output from a command's worker, and answers when it is stored: while there is no room the worker waits, and Docker with it. `wanted:
@@ -81,7 +82,7 @@ export interface CommandOutput extends Chunk {
 export interface OutputReader {
 	readonly deps: Deps;
 	readonly commands: CommandHub;
-	readonly signal: AbortSignal;
+	readonly signal: LeaveSignal;
 	/** Throws when the operator's token has ended. */
 	readonly as: (role: "operator") => OperatorPrincipal;
 }

@@ -2,6 +2,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import type { Principal } from "../auth/principal.ts";
 import { MusterError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { LeaveSignal } from "../lib/leaving.ts";
 import { boundedQueue } from "../lib/queue.ts";
 import type { Metrics } from "../metrics/port.ts";
 import type { EventKind, TenantEvent } from "./event.ts";
@@ -15,7 +16,7 @@ export interface Subscriber {
 	/** Closes the transport with the documented code. */
 	fellBehind(): void;
 	/** Aborted when the reader has gone. */
-	readonly signal: AbortSignal;
+	readonly signal: LeaveSignal;
 	readonly deps: { readonly metrics: Metrics; readonly clock: Clock };
 	readonly principal: Principal;
 }

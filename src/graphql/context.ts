@@ -5,6 +5,7 @@ import type { Deps } from "../deps.ts";
 import type { Enroller } from "../enrollment/enroll.ts";
 import type { Prover } from "../enrollment/prove.ts";
 import { MusterError } from "../errors.ts";
+import type { LeaveSignal } from "../lib/leaving.ts";
 import type { ContainerStatsKeeper } from "../inventory/stats.ts";
 import type { Heartbeats } from "../workers/heartbeats.ts";
 
@@ -29,7 +30,7 @@ export interface GraphQLContext {
 	readonly sourceAddress: string;
 	readonly http: HttpReply;
 	/** Aborted when a subscription's reader has gone. */
-	readonly signal: AbortSignal;
+	readonly signal: LeaveSignal;
 	/** Says that what was looked up may come to be: subscribers that come later must look for themselves. Only where subscriptions are shared. */
 	readonly alone?: () => void;
 	/** Closes the transport of a subscriber that reads too slowly, with the documented code. */

@@ -1,5 +1,6 @@
 import { createSourceEventStream, type ExecutionArgs, type ExecutionResult, execute } from "graphql";
 import type { Plugin } from "graphql-yoga";
+import { type LeaveSignal, Leaving } from "../lib/leaving.ts";
 
 /**
  * Runs subscriptions so that they end when asked and see the present. Two things differ from the stock engine. Leaving a stream
@@ -20,23 +21,23 @@ export async function subscribeLive(
 	args: ExecutionArgs,
 	finish: (result: ExecutionResult) => ExecutionResult = (result) => result,
 ): Promise<AsyncIterable<ExecutionResult> | ExecutionResult> {
-	const left = new AbortController();
-	const contextValue = derived(args.contextValue, left.signal);
+	const left = new Leaving();
+	const contextValue = derived(args.contextValue, left);
 	const source = await createSourceEventStream({ ...args, contextValue });
 	if (!(Symbol.asyncIterator in source)) return finish(source);
 	return resultsOf(source[Symbol.asyncIterator](), left, async (event) =>
-		finish(await execute({ ...args, rootValue: event, contextValue: derived(args.contextValue, left.signal) })),
+		finish(await execute({ ...args, rootValue: event, contextValue: derived(args.contextValue, left) })),
 	);
 }
 
 /** A fresh identity over the same content. */
-function derived(context: unknown, signal: AbortSignal): object {
+function derived(context: unknown, signal: LeaveSignal): object {
 	return typeof context === "object" && context !== null ? { ...context, signal } : { signal };
 }
 
 function resultsOf(
 	source: AsyncIterator<unknown>,
-	left: AbortController,
+	left: Leaving,
 	resolve: (event: unknown) => Promise<ExecutionResult>,
 ): AsyncIterableIterator<ExecutionResult> {
 	const done: IteratorReturnResult<undefined> = { done: true, value: undefined };

@@ -1,5 +1,7 @@
 /** What the transport knows about one operation; the GraphQL context is this and what `createContext` adds. */
 
+import { type LeaveSignal, Leaving } from "../lib/leaving.ts";
+
 /** What a resolver may say about the HTTP reply. It counts when the operation had one root field, and not on a socket. */
 export interface HttpReply {
 	/** The status in place of 200. */
@@ -29,10 +31,10 @@ export interface OperationScope<Principal> {
 	readonly socket: SocketHandle | undefined;
 	readonly http: HttpReply;
 	/** Aborted when a subscription's reader has gone or asked for its end. Never aborted for queries and mutations. */
-	readonly signal: AbortSignal;
+	readonly signal: LeaveSignal;
 	/** The subscriber reads slower than events come: a socket closes with `closeCodes.fellBehind`, an event stream ends with an error event. Idempotent. */
 	fellBehind(): void;
 }
 
 /** A signal that nobody aborts. */
-export const endless: AbortSignal = new AbortController().signal;
+export const endless: LeaveSignal = new Leaving();

@@ -44,22 +44,103 @@ const fellBehindReason = "The subscriber fell behind: reconnect and read the sta
 /** graphql-ws's own code for a fault of the server. */
 const internalError = 4500;
 
-/** One socket while it lives. */
-interface Connection<Principal, Context> {
-	readonly handle: SocketHandle;
-	readonly reader: ReaderSocket;
+const asked = new Request("http://socket.invalid/graphql");
+
+/** The socket as graphql-ws has it. */
+type ProtocolSocket = Parameters<ReturnType<typeof makeServer>["opened"]>[0];
+
+/**
+ * One socket while it lives: what the listener, graphql-ws and the resolvers have of it. A class, and one for all three: of closures and objects for
+ * each, ten thousand waiting workers would hold their own.
+ */
+class Connection<Principal, Context extends object> implements SocketSession, SocketHandle, ReaderSocket {
+	readonly sourceAddress: string;
+	readonly protocol: string;
 	/** The upgrade request, until the socket is let in; then one that says nothing: nobody asks it any more. */
 	request: Request;
 	principal: Principal | undefined;
 	context: (OperationScope<Principal> & Context) | undefined;
-	closed: boolean;
+	isClosed = false;
+	private readonly socket: ServerSocket;
+	private readonly owner: Owner<Principal, Context>;
 	/** Until `connection_init`. */
-	initTimer: ReturnType<typeof setTimeout> | undefined;
+	private initTimer: ReturnType<typeof setTimeout> | undefined;
+	private receive: (text: string) => Promise<void> = ignore;
+	private readonly end: (code: number, reason: string) => Promise<void>;
+
+	constructor(socket: ServerSocket, request: Request, owner: Owner<Principal, Context>) {
+		this.sourceAddress = owner.options.app.sourceOf(request, socket.peerAddress);
+		this.protocol = socket.subprotocol;
+		this.request = request;
+		this.socket = socket;
+		this.owner = owner;
+		this.initTimer = setTimeout(
+			() => this.close(closeCodes.initTimeout, "Connection initialisation timeout"),
+			owner.options.initTimeoutMs ?? 10_000,
+		);
+		owner.count(this.sourceAddress, 1);
+		this.end = owner.server.opened(this, this);
+	}
+
+	send(text: string): Promise<void> {
+		return this.socket.send(text);
+	}
+
+	push(texts: readonly string[]): Promise<void> | undefined {
+		return this.socket.push(texts);
+	}
+
+	close(code: number = internalError, reason = ""): void {
+		this.socket.close(code, reason);
+	}
+
+	fellBehind(): void {
+		this.close(closeCodes.fellBehind, fellBehindReason);
+	}
+
+	onMessage(callback: (text: string) => Promise<void>): void {
+		this.receive = callback;
+	}
+
+	/** The peer has said who it is in time. */
+	initialised(): void {
+		clearTimeout(this.initTimer);
+		this.initTimer = undefined;
+	}
+
+	message(text: string): void {
+		this.receive(text).catch((error: unknown) => this.fault(error));
+	}
+
+	closed(code: number, reason: string): void {
+		if (this.isClosed) return;
+		this.isClosed = true;
+		this.initialised();
+		this.owner.count(this.sourceAddress, -1);
+		// Not left to the protocol server: it calls back only after every subscription has ended.
+		if (this.principal !== undefined) this.owner.options.onClose?.(this.principal, this, code);
+		this.end(code, reason).catch((error: unknown) => this.fault(error));
+	}
+
+	private fault(error: unknown): void {
+		if (this.isClosed || isClosing(error)) return;
+		this.owner.options.app.log.error("socket.failed", { sourceAddress: this.sourceAddress, error });
+		this.close(internalError, "Internal server error");
+	}
 }
 
-const asked = new Request("http://socket.invalid/graphql");
+/** What the sockets of one listener share. */
+interface Owner<Principal, Context extends object> {
+	readonly options: SocketOptions<Principal, Context>;
+	readonly server: {
+		opened(socket: ProtocolSocket, extra: Connection<Principal, Context>): (code: number, reason: string) => Promise<void>;
+	};
+	/** One more socket of this address, or one less. */
+	count(sourceAddress: string, change: 1 | -1): void;
+}
 
-type Extra<Principal, Context> = { readonly connection: Connection<Principal, Context> };
+const ignore = async (): Promise<void> => {};
+
 /** graphql-transport-ws for `ServeOptions.sockets`: same schema, rules, masking and limits as over HTTP. */
 export function createSockets<Principal, Context extends object>(
 	options: SocketOptions<Principal, Context>,
@@ -67,67 +148,21 @@ export function createSockets<Principal, Context extends object>(
 	const { app } = options;
 	const perAddressMax = options.socketsPerAddressMax ?? 4_096;
 	const perAddress = new Map<string, number>();
-	const server = protocolServer(options);
-
-	function count(sourceAddress: string, change: 1 | -1): void {
-		const next = (perAddress.get(sourceAddress) ?? 0) + change;
-		if (next > 0) perAddress.set(sourceAddress, next);
-		else perAddress.delete(sourceAddress);
-	}
-
-	function open({ request, peerAddress, subprotocol, ...socket }: ServerSocket): SocketSession {
-		const sourceAddress = app.sourceOf(request, peerAddress);
-		count(sourceAddress, 1);
-		const connection: Connection<Principal, Context> = {
-			handle: { sourceAddress, close: (code, reason) => socket.close(code, reason) },
-			reader: { push: (texts) => socket.push(texts), fellBehind: () => socket.close(closeCodes.fellBehind, fellBehindReason) },
-			request,
-			principal: undefined,
-			context: undefined,
-			closed: false,
-			initTimer: setTimeout(
-				() => socket.close(closeCodes.initTimeout, "Connection initialisation timeout"),
-				options.initTimeoutMs ?? 10_000,
-			),
-		};
-		let receive: (text: string) => Promise<void> = async () => {};
-		const end = server.opened(
-			{
-				protocol: subprotocol,
-				send: (text) => socket.send(text),
-				close: (code, reason) => socket.close(code ?? internalError, reason ?? ""),
-				onMessage(callback) {
-					receive = callback;
-				},
-			},
-			{ connection },
-		);
-		const fault = (error: unknown) => {
-			if (connection.closed || isClosing(error)) return;
-			app.log.error("socket.failed", { sourceAddress, error });
-			socket.close(internalError, "Internal server error");
-		};
-		return {
-			message(text) {
-				receive(text).catch(fault);
-			},
-			closed(code, reason) {
-				if (connection.closed) return;
-				connection.closed = true;
-				clearTimeout(connection.initTimer);
-				count(sourceAddress, -1);
-				// Not left to the protocol server: it calls back only after every subscription has ended.
-				if (connection.principal !== undefined) options.onClose?.(connection.principal, connection.handle, code);
-				end(code, reason).catch(fault);
-			},
-		};
-	}
+	const owner: Owner<Principal, Context> = {
+		options,
+		server: protocolServer(options),
+		count(sourceAddress, change) {
+			const next = (perAddress.get(sourceAddress) ?? 0) + change;
+			if (next > 0) perAddress.set(sourceAddress, next);
+			else perAddress.delete(sourceAddress);
+		},
+	};
 
 	return {
 		path: "/graphql",
 		subprotocol: (offered) => (offered.includes(GRAPHQL_TRANSPORT_WS_PROTOCOL) ? GRAPHQL_TRANSPORT_WS_PROTOCOL : undefined),
 		admit: (request, peerAddress) => (perAddress.get(app.sourceOf(request, peerAddress)) ?? 0) < perAddressMax,
-		open,
+		open: (socket, request) => new Connection(socket, request, owner),
 		frameBytesMax: options.frameBytesMax ?? 1024 * 1024,
 		idleSeconds: options.idleSeconds ?? 30,
 		drainTimeoutMs: options.drainTimeoutMs ?? 15_000,
@@ -144,34 +179,36 @@ function protocolServer<Principal, Context extends object>(options: SocketOption
 	const engineOf = (args: ExecutionArgs): Engine => {
 		const engine = engines.get(args);
 		if (engine === undefined) throw new Error("An operation runs that was not prepared");
+		// Asked once: what only begins an operation is not kept for as long as it runs.
+		engines.delete(args);
 		return engine;
 	};
 
-	return makeServer<Record<string, unknown>, Extra<Principal, Context>>({
+	return makeServer<Record<string, unknown>, Connection<Principal, Context>>({
 		// Ours ends with the wait, see `open`.
 		connectionInitWaitTimeout: 0,
 		execute: (args) => engineOf(args).execute(args),
 		subscribe: (args) => engineOf(args).subscribe(args),
 		onConnect(protocol) {
 			const { connectionParams, extra } = protocol;
-			clearTimeout(extra.connection.initTimer);
-			extra.connection.initTimer = undefined;
+			extra.initialised();
 			// A credential is not kept for as long as its socket is open.
 			Object.assign(protocol, { connectionParams: undefined });
-			return admitConnection(options, extra.connection, connectionParams ?? {});
+			return admitConnection(options, extra, connectionParams ?? {});
 		},
 		async onSubscribe(protocol, id, payload) {
+			const { extra: connection } = protocol;
 			const running = Object.keys(protocol.subscriptions).length;
-			const prepared = await prepare(app, protocol.extra.connection.context, payload, running <= operationsMax ? undefined : operationsMax);
+			const prepared = await prepare(app, connection.context, payload, running <= operationsMax ? undefined : operationsMax);
 			if ("errors" in prepared) return prepared.errors;
 			const { args, engine } = prepared;
-			const { context, reader } = protocol.extra.connection;
+			const { context } = connection;
 			engines.set(args, {
 				execute: engine.execute,
 				subscribe(subscribed) {
 					const sharing = context === undefined || isPaced(subscribed) ? undefined : options.share?.(context);
 					if (sharing === undefined) return engine.subscribe(subscribed);
-					return groups.join({ id, args: subscribed, text: payload.query, sharing }, reader, engine.subscribe);
+					return groups.join({ id, args: subscribed, text: payload.query, sharing }, connection, engine.subscribe);
 				},
 			});
 			return args;
@@ -189,30 +226,30 @@ async function admitConnection<Principal, Context extends object>(
 	connection: Connection<Principal, Context>,
 	params: ConnectionParams,
 ): Promise<boolean> {
-	const { handle, request } = connection;
+	const { sourceAddress } = connection;
 	try {
-		const principal = await options.authenticate(params, request, handle.sourceAddress);
+		const principal = await options.authenticate(params, connection.request, sourceAddress);
 		if (principal === undefined) return false;
 		connection.request = asked;
 		const scope: OperationScope<Principal> = {
 			request: asked,
 			requestId: options.app.newRequestId(),
-			sourceAddress: handle.sourceAddress,
+			sourceAddress,
 			principal,
-			socket: handle,
+			socket: connection,
 			http: { headers: {} },
 			signal: endless,
-			fellBehind: () => handle.close(closeCodes.fellBehind, fellBehindReason),
+			fellBehind: () => connection.fellBehind(),
 		};
 		const context = await options.app.createContext(scope);
-		if (connection.closed) return false;
+		if (connection.isClosed) return false;
 		connection.context = { ...scope, ...context };
 		connection.principal = principal;
-		options.onOpen?.(principal, handle);
+		options.onOpen?.(principal, connection);
 		return true;
 	} catch (error) {
 		if (!(error instanceof MusterError)) throw error;
-		handle.close(closeCodes.forbidden, error.message);
+		connection.close(closeCodes.forbidden, error.message);
 		return false;
 	}
 }

@@ -1,34 +1,32 @@
 import { clearTimeout, setTimeout } from "node:timers";
+import type { LeaveSignal } from "./leaving.ts";
 
-/** Wakes one waiter; a ring that comes while nobody waits is kept, so that none is lost between looking and waiting. */
-export interface Bell {
-	ring(): void;
+/**
+ * Wakes one waiter at a time; a ring that comes while nobody waits is kept, so that none is lost between looking and waiting. A class, since
+ * each of ten thousand waiting workers has one, and closures of its own would be held by each.
+ */
+export class Bell {
+	private rung = false;
+	private answer: (() => void) | undefined;
+
+	ring(): void {
+		this.rung = true;
+		this.answer?.();
+	}
+
 	/** Resolves at the next ring, at once when one was kept, when the signal is aborted, or after `timeoutMs`. */
-	wait(signal: AbortSignal, timeoutMs?: number): Promise<void>;
-}
-
-/** Makes a bell. One waiter at a time. */
-export function newBell(): Bell {
-	let rung = false;
-	let answer: (() => void) | undefined;
-	return {
-		ring() {
-			rung = true;
-			answer?.();
-		},
-		async wait(signal, timeoutMs) {
-			if (!rung && !signal.aborted) {
-				let timer: ReturnType<typeof setTimeout> | undefined;
-				await new Promise<void>((resolve) => {
-					answer = resolve;
-					signal.addEventListener("abort", resolve as () => void, { once: true });
-					if (timeoutMs !== undefined) timer = setTimeout(resolve, timeoutMs);
-				});
-				clearTimeout(timer);
-				if (answer !== undefined) signal.removeEventListener("abort", answer);
-				answer = undefined;
-			}
-			rung = false;
-		},
-	};
+	async wait(signal: LeaveSignal, timeoutMs?: number): Promise<void> {
+		if (!this.rung && !signal.aborted) {
+			let timer: ReturnType<typeof setTimeout> | undefined;
+			await new Promise<void>((resolve) => {
+				this.answer = resolve;
+				signal.addEventListener("abort", resolve, { once: true });
+				if (timeoutMs !== undefined) timer = setTimeout(resolve, timeoutMs);
+			});
+			clearTimeout(timer);
+			if (this.answer !== undefined) signal.removeEventListener("abort", this.answer);
+			this.answer = undefined;
+		}
+		this.rung = false;
+	}
 }

@@ -106,7 +106,7 @@ function socketHandler(sockets: Sockets, open: Set<BunSocket>, onFault: (error: 
 			const { request } = ws.data;
 			if (request === undefined) return;
 			ws.data.request = undefined;
-			ws.data.session = sockets.open(serverSocket(ws, sockets.drainTimeoutMs, request));
+			ws.data.session = sockets.open(new BunServerSocket(ws, sockets.drainTimeoutMs), request);
 		},
 		message(ws, message) {
 			if (typeof message === "string") ws.data.session?.message(message);
@@ -126,10 +126,30 @@ function socketHandler(sockets: Sockets, open: Set<BunSocket>, onFault: (error: 
 	};
 }
 
-function serverSocket(ws: BunSocket, stallMs: number, request: Request): ServerSocket {
-	const { peerAddress, subprotocol } = ws.data;
+/** A class: of closures each of ten thousand idle sockets would hold its own. */
+class BunServerSocket implements ServerSocket {
+	private readonly ws: BunSocket;
+	private readonly stallMs: number;
 
-	function push(texts: readonly string[]): Promise<void> | undefined {
+	constructor(ws: BunSocket, stallMs: number) {
+		this.ws = ws;
+		this.stallMs = stallMs;
+	}
+
+	get peerAddress(): string {
+		return this.ws.data.peerAddress;
+	}
+
+	get subprotocol(): string {
+		return this.ws.data.subprotocol;
+	}
+
+	send(text: string): Promise<void> {
+		return this.push([text]) ?? room;
+	}
+
+	push(texts: readonly string[]): Promise<void> | undefined {
+		const { ws } = this;
 		if (ws.data.closing !== undefined) return Promise.reject(new SocketClosed());
 		let bytes = 0;
 		let taken = true;
@@ -141,20 +161,17 @@ function serverSocket(ws: BunSocket, stallMs: number, request: Request): ServerS
 		};
 		if (texts.length === 1) send();
 		else ws.cork(send);
-		if (taken) return ws.data.gate === undefined && ws.getBufferedAmount() <= roomBytes ? undefined : gateOf(ws, stallMs).handed(bytes);
+		if (taken) {
+			return ws.data.gate === undefined && ws.getBufferedAmount() <= roomBytes ? undefined : gateOf(ws, this.stallMs).handed(bytes);
+		}
 		// Dropped: the peer has left, or its buffer is full of frames that nobody awaited. Never go on with a gap.
-		closeSocket(ws, closeCodes.fellBehind, "The peer reads too slowly");
+		this.close(closeCodes.fellBehind, "The peer reads too slowly");
 		return Promise.reject(new SocketClosed());
 	}
 
-	return {
-		peerAddress,
-		subprotocol,
-		request,
-		send: (text) => push([text]) ?? room,
-		push,
-		close: (code, reason) => closeSocket(ws, code, reason),
-	};
+	close(code: number, reason: string): void {
+		closeSocket(this.ws, code, reason);
+	}
 }
 
 /** Made when a peer first falls behind: most never do, and ten thousand idle ones would hold one each. */

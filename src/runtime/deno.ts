@@ -138,8 +138,16 @@ function upgrade(options: ServeOptions, held: Held, request: Request, peerAddres
 		return problem(400, "BAD_UPGRADE", "The WebSocket handshake is incomplete");
 	}
 	const { socket } = upgraded;
-	const peer = { peerAddress, subprotocol, request: readable };
-	attachSocket({ ...held, socket, sockets, peer, cut: () => cutConnection(socket), onFault: (error) => options.onFault(error) });
+	const peer = { peerAddress, subprotocol };
+	attachSocket({
+		...held,
+		socket,
+		sockets,
+		peer,
+		request: readable,
+		cut: () => cutConnection(socket),
+		onFault: (error) => options.onFault(error),
+	});
 	return upgraded.response;
 }
 

@@ -24,8 +24,6 @@ export interface ServerSocket {
 	close(code: number, reason: string): void;
 	readonly peerAddress: string;
 	readonly subprotocol: string;
-	/** The upgrade request. */
-	readonly request: Request;
 }
 
 /** What the protocol code gives the runtime for one open socket. */
@@ -46,7 +44,8 @@ export interface ServeOptions {
 		subprotocol(offered: readonly string[]): string | undefined;
 		/** Whether one more socket of this peer may open; false answers 503. The request tells who is behind a proxy. */
 		admit(request: Request, peerAddress: string): boolean;
-		open(socket: ServerSocket): SocketSession;
+		/** The request is the one that was upgraded: whoever keeps it keeps a kilobyte a socket. */
+		open(socket: ServerSocket, request: Request): SocketSession;
 		/** Longest text frame, in bytes; a longer one closes 1009. */
 		readonly frameBytesMax: number;
 		/** A peer silent for this long, pings unanswered, is closed. */

@@ -14,7 +14,9 @@ export interface Attachment {
 	readonly open: Set<CloseSocket>;
 	/** Counts, by peer, the connections that were cut and would not go. */
 	readonly lingering: Lingering;
-	readonly peer: Pick<ServerSocket, "peerAddress" | "subprotocol" | "request">;
+	readonly peer: Pick<ServerSocket, "peerAddress" | "subprotocol">;
+	/** The one that was upgraded. */
+	readonly request: Request;
 	/** Drops the TCP connection of a peer that took our close frame and never answers. */
 	readonly cut: () => void;
 	onFault(error: unknown): void;
@@ -53,7 +55,7 @@ export function attachSocket(attachment: Attachment): void {
 	socket.addEventListener("open", () => {
 		open.add(close);
 		guarded(() => {
-			session = sockets.open({ ...peer, send: (text) => push([text]) ?? room, push, close });
+			session = sockets.open({ ...peer, send: (text) => push([text]) ?? room, push, close }, attachment.request);
 		});
 	});
 	socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {

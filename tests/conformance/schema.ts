@@ -1,5 +1,6 @@
 import { GraphQLError, GraphQLInt, GraphQLNonNull, GraphQLObjectType, GraphQLSchema, GraphQLString } from "graphql";
 import { MusterError } from "../../src/errors.ts";
+import type { LeaveSignal } from "../../src/lib/leaving.ts";
 import type { OperationScope } from "../../src/http/scope.ts";
 
 /** Who the test server takes a client for. */
@@ -47,13 +48,13 @@ async function* firehose(bytes: number): AsyncGenerator<string> {
 }
 
 /** One event, then nothing until the reader leaves. */
-async function* quiet(signal: AbortSignal): AsyncGenerator<string> {
+async function* quiet(signal: LeaveSignal): AsyncGenerator<string> {
 	yield "ready";
 	await aborted(signal);
 }
 
-async function aborted(signal: AbortSignal): Promise<void> {
-	if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+async function aborted(signal: LeaveSignal): Promise<void> {
+	if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 }
 
 async function* failing(): AsyncGenerator<string> {

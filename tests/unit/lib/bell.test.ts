@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { newBell } from "../../../src/lib/bell.ts";
+import { Bell } from "../../../src/lib/bell.ts";
 import { soon } from "../../support/until.ts";
 
 const never = new AbortController().signal;
 
 test("a ring that comes before the wait is not lost, and wakes one wait only", async () => {
-	const bell = newBell();
+	const bell = new Bell();
 	bell.ring();
 	bell.ring();
 	await soon("the kept ring", bell.wait(never));
@@ -21,9 +21,9 @@ test("a ring that comes before the wait is not lost, and wakes one wait only", a
 
 test("an abort and a timeout end a wait", async () => {
 	const left = new AbortController();
-	const waiting = newBell().wait(left.signal);
+	const waiting = new Bell().wait(left.signal);
 	left.abort();
 	await soon("the abort", waiting);
-	await soon("a wait that begins aborted", newBell().wait(left.signal));
-	await soon("the timeout", newBell().wait(never, 1));
+	await soon("a wait that begins aborted", new Bell().wait(left.signal));
+	await soon("the timeout", new Bell().wait(never, 1));
 });
