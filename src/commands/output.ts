@@ -4,7 +4,7 @@ import type { OperatorPrincipal, WorkerPrincipal } from "../auth/principal.ts";
 import type { Deps } from "../deps.ts";
 import { MusterError, notFound } from "../errors.ts";
 import { parseInput } from "../input.ts";
-import { type LeaveSignal, Leaving } from "../lib/leaving.ts";
+import { type LeaveSignal, neverLeaves } from "../lib/leaving.ts";
 import { outputChunkBytesMax } from "../protocol/commands.ts";
 import { needRole } from "./actions.ts";
 import { base64Bytes } from "./base64.ts";
@@ -32,7 +32,6 @@ const chunkSchema = v.object({
 	stream: v.picklist(["STDOUT", "STDERR"]),
 	data: base64Bytes(outputChunkBytesMax),
 });
-const never: LeaveSignal = new Leaving();
 
 /**
  * Takes a chunk of output from a command's worker, and answers when it is stored: while there is no room the worker waits, and Docker with it. `wanted:
@@ -65,7 +64,7 @@ export async function takeOutput(
 					"SERVICE_UNAVAILABLE",
 					`Nobody has read the output of command "${commandId}" for a while: send the chunk again`,
 				);
-			await bell.wait(never, leftMs);
+			await bell.wait(neverLeaves, leftMs);
 		}
 	} finally {
 		bell.close();

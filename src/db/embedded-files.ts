@@ -81,7 +81,9 @@ async function homeFor(dataDir: string, account: Account): Promise<string> {
 			home = dataDir;
 		} else {
 			home = join(outsideHome, `postgres-${randomBytes(6).toString("hex")}`);
-			await mkdir(outsideHome, { recursive: true, mode: 0o755 });
+			await mkdir(outsideHome, { recursive: true });
+			// Whatever the umask: the account has to get through.
+			await chmod(outsideHome, 0o755);
 			home = await keepOnce(marker, home);
 		}
 	}

@@ -2,6 +2,7 @@
 import type { GraphQLSchema } from "graphql";
 import { createYoga, processRegularResult } from "graphql-yoga";
 import { boundedMap } from "../lib/bounded-map.ts";
+import { neverLeaves } from "../lib/leaving.ts";
 import { type EventStream, watchEventStream } from "./event-stream.ts";
 import { enrollOnly } from "./enroll-only.ts";
 import type { KnownDocuments } from "./known.ts";
@@ -9,7 +10,7 @@ import { liveSubscriptions } from "./live.ts";
 import type { ErrorMask } from "./mask.ts";
 import { documentLimits, documentRules, maskResult, maskResults, watchRootFields } from "./plugins.ts";
 import { hardHeaders, problem, restated } from "./respond.ts";
-import { endless, type HttpReply, type OperationScope } from "./scope.ts";
+import type { HttpReply, OperationScope } from "./scope.ts";
 
 export interface EndpointOptions<Principal> {
 	readonly schema: GraphQLSchema;
@@ -101,7 +102,7 @@ export function createEndpoint<Principal>(options: EndpointOptions<Principal>) {
 				principal: undefined,
 				socket: undefined,
 				http,
-				signal: endless,
+				signal: neverLeaves,
 				fellBehind() {
 					hasFallenBehind = true;
 					stream?.end(fellBehindEvents);

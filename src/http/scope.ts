@@ -1,6 +1,6 @@
 /** What the transport knows about one operation; the GraphQL context is this and what `createContext` adds. */
 
-import { type LeaveSignal, Leaving } from "../lib/leaving.ts";
+import type { LeaveSignal } from "../lib/leaving.ts";
 
 /** What a resolver may say about the HTTP reply. It counts when the operation had one root field, and not on a socket. */
 export interface HttpReply {
@@ -35,6 +35,3 @@ export interface OperationScope<Principal> {
 	/** The subscriber reads slower than events come: a socket closes with `closeCodes.fellBehind`, an event stream ends with an error event. Idempotent. */
 	fellBehind(): void;
 }
-
-/** A signal that nobody aborts. */
-export const endless: LeaveSignal = new Leaving();

@@ -2,13 +2,14 @@ import { clearTimeout, setTimeout } from "node:timers";
 import type { ExecutionArgs, FormattedExecutionResult, GraphQLError } from "graphql";
 import { GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer } from "graphql-ws";
 import { MusterError } from "../errors.ts";
+import { neverLeaves } from "../lib/leaving.ts";
 import { closeCodes } from "../protocol/codes.ts";
 import type { ServeOptions, ServerSocket, SocketSession } from "../runtime/port.ts";
 import type { App } from "./app.ts";
 import { isPaced } from "./paced.ts";
 import { bare, type Engine, prepare } from "./prepare.ts";
 import { type ReaderSocket, type Sharing, subscriptionGroups } from "./shared.ts";
-import { endless, type OperationScope, type SocketHandle } from "./scope.ts";
+import type { OperationScope, SocketHandle } from "./scope.ts";
 
 /** What a client sent with `connection_init`, or nothing. */
 export type ConnectionParams = Readonly<Record<string, unknown>>;
@@ -185,7 +186,7 @@ function protocolServer<Principal, Context extends object>(options: SocketOption
 	};
 
 	return makeServer<Record<string, unknown>, Connection<Principal, Context>>({
-		// Ours ends with the wait, see `open`.
+		// Ours ends with the wait (`initialised`).
 		connectionInitWaitTimeout: 0,
 		execute: (args) => engineOf(args).execute(args),
 		subscribe: (args) => engineOf(args).subscribe(args),
@@ -238,7 +239,7 @@ async function admitConnection<Principal, Context extends object>(
 			principal,
 			socket: connection,
 			http: { headers: {} },
-			signal: endless,
+			signal: neverLeaves,
 			fellBehind: () => connection.fellBehind(),
 		};
 		const context = await options.app.createContext(scope);

@@ -44,7 +44,7 @@ export interface ServeOptions {
 		subprotocol(offered: readonly string[]): string | undefined;
 		/** Whether one more socket of this peer may open; false answers 503. The request tells who is behind a proxy. */
 		admit(request: Request, peerAddress: string): boolean;
-		/** The request is the one that was upgraded: whoever keeps it keeps a kilobyte a socket. */
+		/** `request` is the one that was upgraded; kept by the session it would be a kilobyte a socket. */
 		open(socket: ServerSocket, request: Request): SocketSession;
 		/** Longest text frame, in bytes; a longer one closes 1009. */
 		readonly frameBytesMax: number;

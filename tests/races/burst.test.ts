@@ -34,7 +34,7 @@ test(`B4, G5: nor does one more than ${manyUses} get in with a key of ${manyUses
 	}
 });
 
-/** All clients at once with a new key of so many uses: exactly as many are in, and the books say so. Gives the clients, the first server's first. */
+/** All clients at once with a new key of so many uses: exactly as many are in, and the books say so. Gives the clients: each asked the server of its place, by turns. */
 async function contest(uses: number): Promise<readonly Client[]> {
 	const { keyId, way } = await newKey(servers[0], uses);
 	const clients = await newClients(clientCount, way, false);

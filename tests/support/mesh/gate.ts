@@ -54,7 +54,14 @@ export async function openGate(target: string): Promise<Gate> {
 	const server = createServer((request, response) => {
 		handle(request, response).catch(() => response.destroy());
 	});
-	const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+	// Somebody else's connection may have the port for a moment, once it was let go.
+	const listen = (port: number) =>
+		until(`port ${port} is free`, () =>
+			new Promise<boolean>((resolve) => {
+				server.once("error", () => resolve(false));
+				server.listen(port, "127.0.0.1", () => resolve(true));
+			}).finally(() => server.removeAllListeners("error")),
+		);
 	await listen(0);
 	const { port } = server.address() as AddressInfo;
 	return {
@@ -64,7 +71,9 @@ export async function openGate(target: string): Promise<Gate> {
 			server.closeAllConnections();
 			await new Promise((resolve) => server.close(resolve));
 		},
-		open: () => listen(port),
+		async open() {
+			await listen(port);
+		},
 		hold() {
 			const held: (() => void)[] = [];
 			waiting = held;
