@@ -112,6 +112,15 @@ describe.each([...runtimeNames])("sockets on %s", (runtime) => {
 		expect((await socket.closed).code).toBe(4408);
 	});
 
+	test("a socket that said connection_init in time stays when the time is over", async () => {
+		await using patient = await startTestServer(runtime, { initTimeoutMs: 3_000 });
+		const socket = await patient.joined();
+		// Whoever came later and said nothing is gone, so the first one's time was over before.
+		expect((await (await patient.socket()).closed).code).toBe(4408);
+		socket.send({ type: "ping" });
+		expect((await socket.next()).type).toBe("pong");
+	});
+
 	test("an operation id in use closes 4409", async () => {
 		const socket = await server.joined();
 		socket.send(subscribe("1", "subscription { quiet }"));

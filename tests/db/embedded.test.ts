@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { chmod, chown, mkdtemp, readdir, readFile, readlink, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdtemp, readdir, readFile, readlink, realpath, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -148,7 +148,10 @@ void test("root's data directory below one that nobody else may enter works, its
 	skip: !isRoot,
 }, async () => {
 	const dataDir = await newDataDir(0o700);
-	const first = await start(dataDir);
+	// Made anew where no other database is in it, and by an administrator whose files are nobody else's.
+	await rmdir("/var/lib/muster-postgres").catch(() => {});
+	const umask = process.umask(0o077);
+	const first = await start(dataDir).finally(() => process.umask(umask));
 	const home = await homeOf(dataDir);
 	assert.match(home, /^\/var\/lib\/muster-postgres\/postgres-[0-9a-f]{12}$/);
 	await query(first.url, "create table kept (id integer)");
